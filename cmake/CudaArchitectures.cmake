@@ -1,0 +1,38 @@
+# Functions about CUDA architectures; including this file does nothing else.
+
+# TORCH_CUDA_ARCH_LIST ("8.0;9.0+PTX", also with spaces) in the words of CMAKE_CUDA_ARCHITECTURES (80-real;90-real;90-virtual).
+function(sparsefast_translate_torch_archs text result)
+  string(REGEX REPLACE "[ ;,]+" ";" entries "${text}")
+  set(archs)
+  foreach(entry IN LISTS entries)
+    if(entry STREQUAL "")
+      continue()
+    elseif(NOT entry MATCHES "^([0-9]+)\\.([0-9])([af]?)(\\+PTX)?$")
+      message(FATAL_ERROR "TORCH_CUDA_ARCH_LIST: '${entry}' is not a number such as 9.0, 9.0a or 9.0+PTX")
+    endif()
+    set(arch "${CMAKE_MATCH_1}${CMAKE_MATCH_2}${CMAKE_MATCH_3}")
+    list(APPEND archs ${arch}-real)
+    if(CMAKE_MATCH_4)
+      list(APPEND archs ${arch}-virtual)
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES archs)
+  set(${result} "${archs}" PARENT_SCOPE)
+endfunction()
+
+# The asked-for architectures that this nvcc does not know (a toolkit drops old ones and cannot know newer ones).
+function(sparsefast_unknown_archs archs result)
+  execute_process(COMMAND "${CMAKE_CUDA_COMPILER}" --list-gpu-arch OUTPUT_VARIABLE listed ERROR_QUIET
+                  RESULT_VARIABLE failed)
+  set(unknown)
+  if(NOT failed)
+    foreach(arch IN LISTS archs)
+      string(REGEX REPLACE "-(real|virtual)$" "" number "${arch}")
+      string(REGEX REPLACE "[af]$" "" number "${number}")
+      if(number MATCHES "^[0-9]+$" AND NOT listed MATCHES "compute_${number}[\r\n]")
+        list(APPEND unknown ${arch})
+      endif()
+    endforeach()
+  endif()
+  set(${result} "${unknown}" PARENT_SCOPE)
+endfunction()

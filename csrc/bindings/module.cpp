@@ -1,0 +1,17 @@
+// The Python module sparsefast._C. Each family registers itself in its own file.
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+namespace sparsefast {
+void bind_system(py::module_& m);
+void bind_memory(py::module_& m);
+void bind_omp(py::module_& m);
+}  // namespace sparsefast
+
+PYBIND11_MODULE(_C, m) {
+    m.doc() = "Native kernels of sparsefast. Internal: call sparsefast's own functions.";
+    sparsefast::bind_system(m);
+    sparsefast::bind_memory(m);
+    sparsefast::bind_omp(m);
+}

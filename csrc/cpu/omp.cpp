@@ -1,0 +1,147 @@
+// Batch-OMP on the CPU, compiled once for each instruction set.
+//
+// signals (N, F), dictionary (K, F). A thread takes blocks of up to 64 signals: it scales them into a dense block,
+// correlates the block with all atoms (gemm.hpp) into a buffer that stays in L2, and codes the signals in groups
+// (group.hpp). Nothing of size K x N is ever stored.
+//
+// FLOPs a signal: 2 F K + sum over the steps of 2 k K; what bounds it is the GEMM, then the loads of k Gram rows a
+// step.
+#include "cpu/kernels.hpp"
+#include "cpu/omp/group.hpp"
+#include "cpu/omp/scaling.hpp"
+#include "cpu/omp/small.hpp"
+
+namespace sparsefast {
+namespace {
+
+template <typename T>
+int64_t packed_bytes(const OmpDictionary& d) {
+    int64_t bytes;
+    PackedDictionary<T>(d, nullptr, &bytes);
+    return bytes;
+}
+
+template <typename T>
+int64_t scratch_bytes(const OmpDictionary& d, int64_t n_signals, int64_t n_nonzero) {
+    int64_t bytes;
+    Scratch<T>(d, n_signals, n_nonzero, nullptr, &bytes);
+    return bytes;
+}
+
+template <typename T>
+void pack_atoms(const OmpDictionary& d, const Matrix& atoms, void* packed) {
+    const PackedDictionary<T> out(d, packed);
+    const T* const in = static_cast<const T*>(atoms.data);
+    T peak = 0;
+    for (int64_t k = 0; k < d.n_atoms; ++k)
+        for (int64_t f = 0; f < d.n_features; ++f) {
+            const T v = in[k * atoms.row_stride + f * atoms.col_stride], a = v < 0 ? -v : v;
+            if (a > peak && a - a == 0) peak = a;
+        }
+    *out.exponent = peak > 0 ? exponent_of(peak) : 0;
+    const T scale = power_of_two<T>(-static_cast<int>(*out.exponent));
+    for (int64_t k = 0; k < d.n_atoms; ++k) {
+        T* const row = out.atoms + k * out.ld_atoms;
+        for (int64_t f = 0; f < d.n_features; ++f) row[f] = in[k * atoms.row_stride + f * atoms.col_stride] * scale;
+        for (int64_t f = d.n_features; f < out.ld_atoms; ++f) row[f] = 0;
+        // An atom with NaN or infinity becomes a zero atom: it is never selected and taints no other.
+        T taint = 0;
+        for (int64_t f = 0; f < d.n_features; ++f) taint += row[f] * 0;
+        for (int64_t f = 0; f < d.n_features && taint != 0; ++f) row[f] = 0;
+    }
+    for (int64_t i = d.n_atoms * out.ld_atoms; i < round_up(d.n_atoms, 4) * out.ld_atoms; ++i) out.atoms[i] = 0;
+    for (int64_t k = 0; k < out.n_padded; k += Panels<T>::width) {
+        const int64_t width = smaller(Panels<T>::width, out.n_padded - k);
+        T* const panel = out.panels + k * d.n_features;
+        for (int64_t a = 0; a < width; ++a)
+            for (int64_t f = 0; f < d.n_features; ++f)
+                panel[f * width + a] = k + a < d.n_atoms ? out.atoms[(k + a) * out.ld_atoms + f] : T(0);
+    }
+    for (int64_t k = 0; k < out.n_padded; ++k) {
+        T sum = 0;
+        if (k < d.n_atoms)
+            for (int64_t f = 0; f < d.n_features; ++f)
+                sum += out.atoms[k * out.ld_atoms + f] * out.atoms[k * out.ld_atoms + f];
+        out.diagonal[k] = sum;
+    }
+}
+
+// Rows [begin, end) of the Gram matrix; begin is a multiple of kRows.
+template <typename T>
+void pack_gram(const OmpDictionary& d, const Matrix& gram, void* packed, int64_t begin, int64_t end) {
+    const PackedDictionary<T> out(d, packed);
+    if (gram.data) {
+        const T* const in = static_cast<const T*>(gram.data);
+        const T scale = power_of_two<T>(-static_cast<int>(*out.exponent));
+        for (int64_t i = begin; i < end; ++i) {
+            T* const row = out.gram + i * out.ld_gram;
+            for (int64_t k = 0; k < d.n_atoms; ++k) {
+                const T v = in[i * gram.row_stride + k * gram.col_stride] * scale * scale;
+                row[k] = v - v == 0 ? v : T(0);  // an atom that is not finite, and packed as zero
+            }
+            for (int64_t k = d.n_atoms; k < out.ld_gram; ++k) row[k] = 0;
+            out.diagonal[i] = row[i];
+        }
+        return;
+    }
+    const int64_t whole = begin + (end - begin) / kRows * kRows;
+    correlate<T>(out.atoms + begin * out.ld_atoms, out.ld_atoms, whole - begin, out.panels, d.n_features, out.n_padded,
+                 out.gram + begin * out.ld_gram, out.ld_gram);
+    // The last rows do not fill a tile: one tile row repeated gives the same bits.
+    for (int64_t i = whole; i < end; ++i)
+        correlate_row<T>(out.atoms + i * out.ld_atoms, out.panels, d.n_features, out.n_padded,
+                         out.gram + i * out.ld_gram);
+    for (int64_t i = begin; i < end; ++i) out.diagonal[i] = out.gram[i * out.ld_gram + i];
+}
+
+template <typename T>
+void range(const OmpProblem& p, int64_t begin, int64_t end, int64_t max_signals, void* workspace) {
+    const PackedDictionary<T> dictionary(p.dictionary, const_cast<void*>(p.packed));
+    if (p.dictionary.method == OmpMethod::small) return code_small<T>(p, dictionary, begin, end);
+    Scratch<T> scratch(p.dictionary, max_signals, p.n_nonzero, workspace);
+    const T* const signals = static_cast<const T*>(p.signals.data);
+    Group<T> group(p, dictionary, scratch);
+    for (int64_t n0 = begin; n0 < end; n0 += scratch.rows) {
+        const int64_t n = smaller(scratch.rows, end - n0);
+        const int64_t padded = round_up(n, kRows);
+        for (int64_t r = 0; r < n; ++r)
+            scratch.norm2[r] =
+                copy_scaled(signals + (n0 + r) * p.signals.row_stride, p.signals.col_stride, dictionary.n_features,
+                            scratch.ld_x, scratch.x + r * scratch.ld_x, scratch.scale + r);
+        for (int64_t i = n * scratch.ld_x; i < padded * scratch.ld_x; ++i) scratch.x[i] = 0;
+        correlate<T>(scratch.x, scratch.ld_x, padded, dictionary.panels, dictionary.n_features, dictionary.n_padded,
+                     scratch.c, scratch.ld_c);
+        for (int64_t r = 0; r < n; r += kGroup) group.code(n0, r, static_cast<int>(smaller(kGroup, n - r)));
+    }
+}
+
+int64_t any_packed_bytes(const OmpDictionary& d) {
+    return d.dtype == DType::float32 ? packed_bytes<float>(d) : packed_bytes<double>(d);
+}
+int64_t any_scratch_bytes(const OmpDictionary& d, int64_t n, int64_t s) {
+    return d.dtype == DType::float32 ? scratch_bytes<float>(d, n, s) : scratch_bytes<double>(d, n, s);
+}
+int64_t any_block_rows(const OmpDictionary& d, int64_t n) {
+    return d.dtype == DType::float32 ? block_rows<float>(n, leading_dimension<float>(d.n_atoms))
+                                     : block_rows<double>(n, leading_dimension<double>(d.n_atoms));
+}
+void any_pack_atoms(const OmpDictionary& d, const Matrix& atoms, void* packed) {
+    d.dtype == DType::float32 ? pack_atoms<float>(d, atoms, packed) : pack_atoms<double>(d, atoms, packed);
+}
+void any_pack_gram(const OmpDictionary& d, const Matrix& gram, void* packed, int64_t begin, int64_t end) {
+    d.dtype == DType::float32 ? pack_gram<float>(d, gram, packed, begin, end)
+                              : pack_gram<double>(d, gram, packed, begin, end);
+}
+void any_range(const OmpProblem& p, int64_t begin, int64_t end, int64_t max_signals, void* scratch) {
+    p.dictionary.dtype == DType::float32 ? range<float>(p, begin, end, max_signals, scratch)
+                                         : range<double>(p, begin, end, max_signals, scratch);
+}
+
+}  // namespace
+
+#define SF_JOIN_(a, b) a##b
+#define SF_JOIN(a, b) SF_JOIN_(a, b)
+const CpuKernels SF_JOIN(cpu_kernels_, SPARSEFAST_ISA) = {any_packed_bytes, any_scratch_bytes, any_block_rows,
+                                                          any_pack_atoms,   any_pack_gram,     any_range};
+
+}  // namespace sparsefast

@@ -1,0 +1,1 @@
+"""The C++ kernels, by way of the extension module."""
