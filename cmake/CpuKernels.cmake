@@ -13,7 +13,8 @@ set(kernel_optimisation $<$<NOT:$<CONFIG:Debug>>:-O3>)
 if(SPARSEFAST_SANITIZE)
   set(kernel_optimisation -O1)
 endif()
-set(kernel_flags ${kernel_optimisation} -fno-math-errno -ffp-contract=fast -fno-trapping-math
+# Vectors are passed between inlined functions of one object only, whatever the ABI of wider ones (-Wno-psabi).
+set(kernel_flags ${kernel_optimisation} -Wno-psabi -fno-math-errno -ffp-contract=fast -fno-trapping-math
                  -fno-exceptions -fvisibility=hidden)
 set(SPARSEFAST_KERNEL_OBJECTS)
 set(SPARSEFAST_ISA_DEFINITIONS)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sparsefast._version import __version__
 
 if TYPE_CHECKING:
+    from sparsefast.arrays import release_memory
     from sparsefast.dictionaries import overcomplete_dct
     from sparsefast.dispatch import BackendUnavailable, backends, use_backend
     from sparsefast.environment import info
@@ -34,6 +35,7 @@ _HOME = {
     "omp": "sparsefast.ops.omp",
     "overcomplete_dct": "sparsefast.dictionaries",
     "prepare": "sparsefast.prepared",
+    "release_memory": "sparsefast.arrays",
     "set_num_threads": "sparsefast.threads",
     "use_backend": "sparsefast.dispatch",
 }
@@ -50,6 +52,7 @@ __all__ = [
     "omp",
     "overcomplete_dct",
     "prepare",
+    "release_memory",
     "set_num_threads",
     "use_backend",
 ]

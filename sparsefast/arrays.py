@@ -39,6 +39,20 @@ def _codes(n: int, n_nonzero: int, dtype: str, index: np.dtype[Any]) -> tuple[np
     )
 
 
+def release_memory() -> int:
+    """Give the memory that freed outputs have left back to the system.
+
+    Outputs of 64 KiB and more take blocks that earlier outputs have left, at most 256 MiB of them, because fresh pages
+    can cost more than a kernel. Arrays that are in use are not touched. Without the native module nothing is kept.
+
+    Returns
+    -------
+    int
+        How many bytes that was.
+    """
+    return int(_native.module.release_memory()) if _native.module is not None else 0
+
+
 class Kind(Protocol):
     """What an op needs to know of a library of arrays."""
 

@@ -22,6 +22,8 @@
 namespace sparsefast {
 namespace {
 
+constexpr int kVectorBytes = SF_VECTOR_BYTES;
+
 template <typename T>
 struct Lanes;
 template <>
@@ -67,13 +69,6 @@ SF_INLINE Vec<T> absolute(Vec<T> v) {
     constexpr Int<T> sign_off = static_cast<Int<T>>(~(Int<T>(1) << (sizeof(T) * 8 - 1)));
     return reinterpret_cast<Vec<T>>(reinterpret_cast<IntVec<T>>(v) & sign_off);
 }
-template <typename T>
-SF_INLINE IntVec<T> lane_numbers() {
-    IntVec<T> v;
-    for (int l = 0; l < Lanes<T>::n; ++l) v[l] = l;
-    return v;
-}
-
 // Whether any lane of a mask (0 or -1 a lane) is set.
 template <typename T>
 SF_INLINE bool any(IntVec<T> mask) {

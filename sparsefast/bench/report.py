@@ -178,6 +178,9 @@ def draw(results: Sequence[Result], title: str, path: str) -> None:
     except ImportError:
         raise ModuleNotFoundError("--png draws with matplotlib: pip install matplotlib") from None
     names = list(dict.fromkeys((row.contender, row.threads) for result in results for row in result.rows))
+    # A colour for each contender, paler with each further number of threads.
+    colours = {who: f"C{i}" for i, who in enumerate(dict.fromkeys(name for name, _ in names))}
+    shades = {threads: 0.65**i for i, threads in enumerate(dict.fromkeys(threads for _, threads in names))}
     figure, axes = plt.subplots(figsize=(max(6.0, 1.7 * len(results)), 4.5), layout="constrained")
     width = 0.85 / max(1, len(names))
     for k, (name, threads) in enumerate(names):
@@ -190,7 +193,8 @@ def draw(results: Sequence[Result], title: str, path: str) -> None:
                     errors.append((row.rate["median"] - row.rate["q1"], row.rate["q3"] - row.rate["median"]))
         if heights:
             label = f"{name}, {_threads(threads)}"
-            axes.bar(places, heights, width, label=label, yerr=list(zip(*errors, strict=True)), error_kw={"lw": 0.8})
+            whiskers = {"yerr": list(zip(*errors, strict=True)), "error_kw": {"lw": 0.8}}
+            axes.bar(places, heights, width, label=label, color=colours[name], alpha=shades[threads], **whiskers)
     axes.set_yscale("log")
     axes.set_ylabel("signals/s")
     cases = [result.case for result in results]

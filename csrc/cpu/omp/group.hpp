@@ -16,12 +16,15 @@ namespace {
 
 template <typename T>
 struct GroupLanes {
-    typedef T vector __attribute__((vector_size(kGroup * sizeof(T))));
+    typedef T vector __attribute__((vector_size(kGroup * sizeof(T)), may_alias));
+    typedef Int<T> integers __attribute__((vector_size(kGroup * sizeof(T)), may_alias));
+    typedef int64_t words __attribute__((vector_size(kGroup * sizeof(T)), may_alias));
 };
 
 template <typename T>
 class Group {
     using V = typename GroupLanes<T>::vector;
+    using I = typename GroupLanes<T>::integers;
 
    public:
     Group(const OmpProblem& problem, const PackedDictionary<T>& dictionary, Scratch<T>& scratch)
@@ -35,17 +38,20 @@ class Group {
         active_ = 0;
         for (int r = 0; r < kGroup; ++r) {
             const T norm2 = r < n ? s_.norm2[first + r] : 0;
+            const bool finite = norm2 - norm2 == 0, codes = finite && norm2 > 0;
             counts_[r] = 0;
             error2_[r] = norm2_[r] = norm2;
-            status_[r] = norm2 - norm2 == 0 ? OmpStatus::orthogonal : OmpStatus::nonfinite;
-            if (norm2 > 0 && status_[r] == OmpStatus::orthogonal) active_ |= 1u << r;
+            status_[r] = finite ? OmpStatus::orthogonal : OmpStatus::nonfinite;
+            active_ |= static_cast<unsigned>(codes) << r;
+            active_lanes_[r] = codes ? -1 : 0;
             tol2_[r] = p_.tol && r < n ? squared_tolerance<T>(p_, begin + first + r, s_.scale[first + r]) : T(-1);
         }
         for (int64_t k = 0;; ++k) {
             if (p_.tol) stop_within_tolerance(first, k, n);
             if (!active_) break;
             if (k == limit_) {
-                stop_all(limit_ == p_.n_nonzero ? OmpStatus::complete : OmpStatus::exhausted);
+                const OmpStatus end = limit_ == p_.n_nonzero ? OmpStatus::complete : OmpStatus::exhausted;
+                each(active_, [&](int r) { stop(r, end, k); });
                 break;
             }
             select(first, k);
@@ -57,17 +63,38 @@ class Group {
 
    private:
     template <typename F>
-    SF_INLINE void each_active(unsigned active, const F& f) {
-        for (; active; active &= active - 1) f(__builtin_ctz(active));
+    SF_INLINE void each(unsigned rows, const F& f) {
+        for (; rows; rows &= rows - 1) f(__builtin_ctz(rows));
     }
 
-    void stop(int r, OmpStatus status) {
+    // Signal r ends with the k atoms that it has.
+    void stop(int r, OmpStatus status, int64_t k) {
         status_[r] = status;
+        counts_[r] = static_cast<int32_t>(k);
         active_ &= ~(1u << r);
+        active_lanes_[r] = 0;
     }
-    void stop_all(OmpStatus status) {
-        each_active(active_, [&](int r) { status_[r] = status; });
-        active_ = 0;
+    SF_INLINE void stop_lanes(I which, OmpStatus status, int64_t k) {
+        const auto words = reinterpret_cast<typename GroupLanes<T>::words>(which);
+        int64_t any = 0;
+        for (unsigned i = 0; i < sizeof(words) / 8; ++i) any |= words[i];
+        if (!any) return;
+        for (int r = 0; r < kGroup; ++r)
+            if (which[r]) stop(r, status, k);
+    }
+
+    template <typename Lane>
+    SF_INLINE static Lane lanes(const void* of) {
+        return *static_cast<const Lane*>(of);
+    }
+    SF_INLINE static V square_roots(V v) {
+        T part[kGroup];
+        for (int r = 0; r < kGroup; ++r) part[r] = v[r];
+        for (int r = 0; r < kGroup; ++r)
+            part[r] =
+                static_cast<T>(sizeof(T) == 4 ? __builtin_sqrtf(static_cast<float>(part[r])) : __builtin_sqrt(part[r]));
+        for (int r = 0; r < kGroup; ++r) v[r] = part[r];
+        return v;
     }
 
     // ||r||^2 = ||x||^2 - sum y^2 loses digits as it shrinks: where that could change the answer, look at r itself.
@@ -79,7 +106,7 @@ class Group {
             T error2 = error2_[r];
             const T gap = error2 - tol2_[r];
             if (k > 0 && gap <= doubt && -gap <= doubt) error2 = residual_norm2(first + r, r, k);
-            if (error2 <= tol2_[r]) stop(r, OmpStatus::tolerance);
+            if (error2 <= tol2_[r]) stop(r, OmpStatus::tolerance, k);
         }
     }
 
@@ -111,16 +138,11 @@ class Group {
             pick_[r] = static_cast<int32_t>(best.index);
             peak_[r] = best.value;
             if (best.index < 0) {
-                stop(r, OmpStatus::orthogonal);
+                stop(r, OmpStatus::orthogonal, k);
                 continue;
             }
             if (d_.gram) s_.gram_rows[r * limit_ + k] = d_.gram + best.index * d_.ld_gram;
         }
-        each_active(active_, [&](int r) {
-            const T floor = 32 * Lanes<T>::epsilon;
-            if (peak_[r] * peak_[r] <= floor * floor * norm2_[r] * d_.diagonal[pick_[r]])
-                stop(r, OmpStatus::orthogonal);
-        });
     }
 
     bool is_selected(int32_t atom, int r, int64_t k) const {
@@ -158,19 +180,24 @@ class Group {
         V* const w = reinterpret_cast<V*>(s_.w);
         V* const gamma = reinterpret_cast<V*>(s_.gamma);
         const V* const inverse = reinterpret_cast<const V*>(s_.inverse);
-        V diagonal = V{} + 1, c = {};
+        // Lanes that have ended go on with nothing to add: g = 0, c = 0 and a unit pivot.
+        V length2 = V{} + 1, c = {};
         for (int64_t j = 0; j < k; ++j) g[j] = V{};
-        each_active(active_, [&](int r) {
+        each(active_, [&](int r) {
             const int32_t atom = pick_[r];
             const T* row = d_.gram ? d_.gram + atom * d_.ld_gram : d_.atoms + atom * d_.ld_atoms;
             for (int64_t j = 0; j < k; ++j) {
                 const int64_t other = s_.support[j * kGroup + r];
                 s_.g[j * kGroup + r] = d_.gram ? row[other] : inner(row, d_.atoms + other * d_.ld_atoms);
             }
-            diagonal[r] = d_.diagonal[atom];
+            length2[r] = d_.diagonal[atom];
             c[r] = s_.c[(first + r) * s_.ld_c + atom];
         });
-        V pivot = diagonal;
+        const V peak = lanes<V>(peak_);
+        const T floor = 32 * Lanes<T>::epsilon;
+        stop_lanes(lanes<I>(active_lanes_) & (peak * peak <= floor * floor * lanes<V>(norm2_) * length2),
+                   OmpStatus::orthogonal, k);
+        V pivot = length2;
         const V* m = inverse;
         for (int64_t a = 0; a < k; ++a) {
             V sum = {};
@@ -180,17 +207,10 @@ class Group {
             pivot -= sum * sum;
             if (d_.gram) c -= gamma[a] * g[a];
         }
-        for (int r = 0; r < kGroup; ++r) {
-            if ((active_ >> r & 1) && pivot[r] > 16 * Lanes<T>::epsilon * diagonal[r]) continue;
-            if (active_ >> r & 1) stop(r, OmpStatus::dependent);
-            pivot[r] = 1;
-            c[r] = 0;
-        }
-        V inverse_d;
-        for (int r = 0; r < kGroup; ++r)
-            inverse_d[r] =
-                1 / (sizeof(T) == 4 ? __builtin_sqrtf(static_cast<float>(pivot[r])) : __builtin_sqrt(pivot[r]));
-        const V y = c * inverse_d;
+        stop_lanes(lanes<I>(active_lanes_) & (pivot <= 16 * Lanes<T>::epsilon * length2), OmpStatus::dependent, k);
+        const I active = lanes<I>(active_lanes_);
+        const V inverse_d = 1 / square_roots(active ? pivot : V{} + 1);
+        const V y = active ? c * inverse_d : V{};
         V* const row = reinterpret_cast<V*>(s_.inverse) + k * (k + 1) / 2;
         for (int64_t b = 0; b < k; ++b) row[b] = V{};
         m = inverse;
@@ -202,11 +222,8 @@ class Group {
         }
         row[k] = inverse_d;
         gamma[k] = y * inverse_d;
-        each_active(active_, [&](int r) {
-            s_.support[k * kGroup + r] = pick_[r];
-            error2_[r] -= y[r] * y[r];
-            ++counts_[r];
-        });
+        *reinterpret_cast<V*>(error2_) -= y * y;
+        for (int r = 0; r < kGroup; ++r) s_.support[k * kGroup + r] = pick_[r];
     }
 
     void write(int64_t signal, int exponent, int r) const {
@@ -237,8 +254,9 @@ class Group {
     Scratch<T>& s_;
     const int64_t limit_;
     unsigned active_ = 0;
-    T norm2_[kGroup], error2_[kGroup], tol2_[kGroup], peak_[kGroup];
-    int32_t pick_[kGroup], counts_[kGroup];
+    alignas(kAlignment) T norm2_[kGroup], error2_[kGroup], tol2_[kGroup], peak_[kGroup] = {};
+    alignas(kAlignment) Int<T> active_lanes_[kGroup];  // -1 where active, else 0
+    int32_t pick_[kGroup] = {}, counts_[kGroup];
     OmpStatus status_[kGroup];
 };
 

@@ -28,19 +28,32 @@ struct Selected {
     int64_t count;
 };
 
+// The positions of a tile's lanes from its start on: constants in memory, which cost no arithmetic.
+template <typename T>
+struct TilePositions {
+    alignas(kVectorBytes) Int<T> lanes[kTile * Lanes<T>::n];
+    constexpr TilePositions() : lanes() {
+        for (int i = 0; i < kTile * Lanes<T>::n; ++i) lanes[i] = i;
+    }
+};
+template <typename T>
+constexpr TilePositions<T> tile_positions;
+
 // Takes the best of a tile of correlations into `best`: a tournament, since a chain would wait at each comparison.
 template <typename T, int V>
-SF_INLINE void keep_best(const Vec<T>* c, LaneMax<T>& best, IntVec<T>& position) {
-    constexpr int lanes = Lanes<T>::n;
+SF_INLINE void keep_best(const Vec<T>* c, int64_t at, LaneMax<T>& best) {
     LaneMax<T> tile[V];
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) tile[v] = {absolute<T>(c[v]), position + v * lanes};
+    for (int v = 0; v < V; ++v) {
+        tile[v].value = absolute<T>(c[v]);
+        tile[v].index = *reinterpret_cast<const IntVec<T>*>(tile_positions<T>.lanes + v * Lanes<T>::n);
+    }
 #pragma GCC unroll 3
     for (int half = 1; half < V; half *= 2)
 #pragma GCC unroll 4
         for (int v = 0; v + half < V; v += 2 * half) tile[v] = larger(tile[v], tile[v + half]);
+    tile[0].index += static_cast<Int<T>>(at);
     best = larger(best, tile[0]);
-    position += V * lanes;
 }
 
 template <typename T, int N>
@@ -83,11 +96,11 @@ struct LoopedRows {
 };
 
 template <typename T, int V, typename Rows>
-SF_INLINE void scan_tile(const T* c0, const Rows& rows, int64_t at, LaneMax<T>& best, IntVec<T>& position) {
+SF_INLINE void scan_tile(const T* c0, const Rows& rows, int64_t at, LaneMax<T>& best) {
     Vec<T> c[V];
     for (int v = 0; v < V; ++v) c[v] = load(c0 + at + v * Lanes<T>::n);
     rows.template subtract<V>(at, c);
-    keep_best<T, V>(c, best, position);
+    keep_best<T, V>(c, at, best);
 }
 
 template <typename T, typename Rows>
@@ -95,10 +108,9 @@ static Best<T> scan_rows(const T* c0, const Selected<T>& s, int64_t n_padded) {
     constexpr int lanes = Lanes<T>::n;
     const Rows rows(s);
     LaneMax<T> best{Vec<T>{}, IntVec<T>{} - 1};
-    IntVec<T> position = lane_numbers<T>();
     int64_t at = 0;
-    for (; at + kTile * lanes <= n_padded; at += kTile * lanes) scan_tile<T, kTile>(c0, rows, at, best, position);
-    for (; at < n_padded; at += lanes) scan_tile<T, 1>(c0, rows, at, best, position);
+    for (; at + kTile * lanes <= n_padded; at += kTile * lanes) scan_tile<T, kTile>(c0, rows, at, best);
+    for (; at < n_padded; at += lanes) scan_tile<T, 1>(c0, rows, at, best);
     return reduce<T>(best);
 }
 
