@@ -55,7 +55,7 @@ void omp(const OmpProblem& problem, int64_t begin, int64_t end, void* workspace,
     const int64_t per_thread = k.omp_scratch_bytes(problem.dictionary, n_signals, problem.n_nonzero);
     // Whole blocks, small enough that the threads end together.
     const int64_t rows = k.omp_block_rows(problem.dictionary, n_signals);
-    int64_t step = (end - begin) / (8 * (n_threads > 1 ? n_threads : 1)) / rows * rows;
+    int64_t step = (end - begin) / (64 * (n_threads > 1 ? n_threads : 1)) / rows * rows;
     if (step < rows) step = rows;
     parallel_tasks((end - begin + step - 1) / step, n_threads, [&](int64_t task, int thread) {
         const int64_t from = begin + task * step, to = from + step < end ? from + step : end;

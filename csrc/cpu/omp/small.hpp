@@ -121,8 +121,8 @@ class SmallCoder {
     void finish(State& s) const {
         if (p_.tol) stop(s.active & (squared_norm(s.r) <= s.tol2), OmpStatus::tolerance, s);
         stop(s.active, limit_ == p_.n_nonzero ? OmpStatus::complete : OmpStatus::exhausted, s);
-        const int steps =
-            static_cast<int>(smaller(s.steps, F));  // at most F in any case, which the compiler cannot see
+        // At most F in any case, which the compiler cannot see.
+        const int steps = static_cast<int>(smaller(s.steps, F));
         for (int k = steps; k < F; ++k) s.y[k] = V{}, s.pick[k] = I{};
         for (int k = steps - 1; k >= 0; --k) {
             V sum = s.y[k];
