@@ -18,6 +18,8 @@ namespace {
 
 // Work that takes about a quarter of a second on one slow core: the most between two looks for Ctrl-C.
 constexpr double kFlopsAPiece = 2e9;
+// A workspace up to this size stays with its thread.
+constexpr int64_t kKeptWorkspace = int64_t(64) << 20;
 // Below this much work a thread costs more than it brings.
 constexpr double kFlopsAThread = 4e6;
 
@@ -150,8 +152,11 @@ void run(const py::array& signals, const PackedDictionary& packed, int64_t n_non
     const auto flops = static_cast<double>(omp_flops(p.dictionary, n_nonzero));
     const int threads = threads_for(flops * static_cast<double>(n), n_threads);
     const int64_t bytes = omp_workspace_bytes(p.dictionary, n, n_nonzero, threads);
-    void* const workspace = thread_workspace(bytes);
-    const int64_t step = std::max<int64_t>(1, static_cast<int64_t>(kFlopsAPiece * threads / flops / 512)) * 512;
+    AlignedBuffer large;
+    if (bytes > kKeptWorkspace) large = AlignedBuffer(bytes);
+    void* const workspace = bytes > kKeptWorkspace ? large.data() : thread_workspace(bytes);
+    const auto fit = static_cast<int64_t>(kFlopsAPiece * threads / flops);
+    const int64_t step = fit >= 512 ? fit / 512 * 512 : std::max<int64_t>(8, fit / 8 * 8);
     for (int64_t begin = 0; begin < n; begin += step) {
         if (begin) check_interrupt();
         py::gil_scoped_release release;

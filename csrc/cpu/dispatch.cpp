@@ -19,6 +19,7 @@ const CpuKernels& kernels() {
 }
 
 constexpr int64_t kSmallFeatures = 8;
+constexpr int64_t kRowsAGroup = 8;  // signals in the lanes of a kernel: a multiple leaves none empty
 constexpr int64_t kMaxGramBytes = int64_t(1) << 30;
 
 }  // namespace
@@ -53,10 +54,12 @@ void omp(const OmpProblem& problem, int64_t begin, int64_t end, void* workspace,
     const CpuKernels& k = kernels();
     const int64_t n_signals = problem.signals.rows;
     const int64_t per_thread = k.omp_scratch_bytes(problem.dictionary, n_signals, problem.n_nonzero);
-    // Whole blocks, small enough that the threads end together.
-    const int64_t rows = k.omp_block_rows(problem.dictionary, n_signals);
-    int64_t step = (end - begin) / (64 * (n_threads > 1 ? n_threads : 1)) / rows * rows;
-    if (step < rows) step = rows;
+    // Whole blocks, small enough that the threads end together; less than a block where there are not enough of them.
+    const int64_t rows = k.omp_block_rows(problem.dictionary, n_signals), n = end - begin;
+    const int64_t threads = n_threads > 1 ? n_threads : 1;
+    const int64_t share = ((n + threads - 1) / threads + kRowsAGroup - 1) / kRowsAGroup * kRowsAGroup;
+    int64_t step = n / (64 * threads) / rows * rows;
+    if (step < rows) step = share < rows ? share : rows;
     parallel_tasks((end - begin + step - 1) / step, n_threads, [&](int64_t task, int thread) {
         const int64_t from = begin + task * step, to = from + step < end ? from + step : end;
         k.omp_range(problem, from, to, n_signals, static_cast<char*>(workspace) + thread * per_thread);
@@ -67,8 +70,9 @@ int64_t omp_flops(const OmpDictionary& d, int64_t n_nonzero) {
     const int64_t rank = d.n_features < d.n_atoms ? d.n_features : d.n_atoms;
     const int64_t s = n_nonzero < rank ? n_nonzero : rank;
     const int64_t gemm = 2 * d.n_features * d.n_atoms;
-    if (d.method == OmpMethod::gram) return gemm + s * s * d.n_atoms;
-    return s * gemm;
+    const int64_t algebra = s * s * s;
+    if (d.method == OmpMethod::gram) return gemm + s * s * d.n_atoms + algebra;
+    return s * gemm + algebra;
 }
 
 }  // namespace sparsefast
