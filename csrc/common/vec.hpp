@@ -69,6 +69,26 @@ SF_INLINE Vec<T> absolute(Vec<T> v) {
     constexpr Int<T> sign_off = static_cast<Int<T>>(~(Int<T>(1) << (sizeof(T) * 8 - 1)));
     return reinterpret_cast<Vec<T>>(reinterpret_cast<IntVec<T>>(v) & sign_off);
 }
+// Lane by lane the number at `index` of both vectors, one after the other.
+template <typename T>
+SF_INLINE Vec<T> pick_lanes(Vec<T> first, Vec<T> second, IntVec<T> index) {
+#if SPARSEFAST_ISA_LEVEL >= 4
+    if constexpr (sizeof(T) == 4)
+        return (Vec<T>)_mm512_permutex2var_ps((__m512)first, (__m512i)index, (__m512)second);
+    else
+        return (Vec<T>)_mm512_permutex2var_pd((__m512d)first, (__m512i)index, (__m512d)second);
+#elif defined(__GNUC__) && !defined(__clang__)
+    return __builtin_shuffle(first, second, index);
+#else
+    constexpr int n = Lanes<T>::n;
+    T both[2 * n];
+    store(both, first);
+    store(both + n, second);
+    for (int l = 0; l < n; ++l) first[l] = both[index[l]];
+    return first;
+#endif
+}
+
 // Whether any lane of a mask (0 or -1 a lane) is set.
 template <typename T>
 SF_INLINE bool any(IntVec<T> mask) {

@@ -33,7 +33,7 @@ SF_INLINE void store_rows(const Vec<T>* columns, T* rows) {
         Vec<T> row = columns[0];
 #pragma GCC unroll 8
         for (int column = 1; column < S; ++column)
-            row = __builtin_shuffle(row, columns[column], interleave_pattern<T, S>(part, column, column == 1));
+            row = pick_lanes<T>(row, columns[column], interleave_pattern<T, S>(part, column, column == 1));
         store(rows + part * n, row);
     }
 #else
@@ -60,7 +60,7 @@ SF_INLINE void load_rows(const T* rows, Vec<T>* columns) {
                 const bool here = at / n == part;
                 pattern[l] = here ? n + at % n : part == 1 ? at % n : l;
             }
-            gathered = __builtin_shuffle(gathered, parts[part], pattern);
+            gathered = pick_lanes<T>(gathered, parts[part], pattern);
         }
         columns[column] = gathered;
     }

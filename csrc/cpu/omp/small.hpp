@@ -222,7 +222,7 @@ class SmallCoder {
 
     SF_INLINE void gather(I index, V* atom) const {
         if (d_.n_atoms <= 2 * lanes) {
-            for (int f = 0; f < F; ++f) atom[f] = __builtin_shuffle(table_[f][0], table_[f][1], index);
+            for (int f = 0; f < F; ++f) atom[f] = pick_lanes<T>(table_[f][0], table_[f][1], index);
             return;
         }
         T rows[F][lanes];
