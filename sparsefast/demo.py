@@ -108,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
         name, picture = "china.jpg of scikit-learn", photos()["china"]
     else:
         name, picture = args.photo, files.read(args.photo)
+        if out.exists() and out.samefile(args.photo):
+            raise ValueError(f"--out {out} is the photograph itself; write to another file")
     if min(picture.shape[:2]) < PATCH:
         raise ValueError(f"{name} is {picture.shape[1]} x {picture.shape[0]} pixels; a patch needs {PATCH} x {PATCH}")
     truth = np.atleast_3d(picture).astype(np.float32) / np.float32(255)

@@ -8,11 +8,10 @@ import numpy as np
 
 from sparsefast import arrays
 from sparsefast.arrays import Array
+from sparsefast.kernels.status import Status
 
 if TYPE_CHECKING:
     from sparsefast.sparse_code import SparseCode
-
-_NONFINITE = 5  # Status.NONFINITE, without importing the enum for it
 
 
 def _check_indices(code: SparseCode, indices: np.ndarray) -> None:
@@ -87,7 +86,7 @@ def to_scipy(code: SparseCode) -> Any:
     host = code.numpy()
     indices = host.indices.reshape(-1, host.n_nonzero)
     _check_indices(host, indices)
-    counts = np.where(host.status.reshape(-1) == _NONFINITE, 1, host.counts.reshape(-1))
+    counts = np.where(host.status.reshape(-1) == Status.NONFINITE, 1, host.counts.reshape(-1))
     if counts.size and (int(counts.min()) < 0 or int(counts.max()) > host.n_nonzero):
         raise ValueError(
             f"SparseCode: counts run from {counts.min()} to {counts.max()}, and there are {host.n_nonzero} entries"

@@ -187,6 +187,7 @@ def test_a_bad_picture_or_place_ends_in_one_line_and_exit_code_2(picture, tmp_pa
         (["--photo", str(small)], "small.png is 7 x 20 pixels; a patch needs 8 x 8"),
         (["--photo", str(cut)], "cut.png cannot be read as a picture"),
         (["--photo", str(picture), "--n-nonzero", "0"], "n_nonzero=0; it must be 1 to n_atoms=256"),
+        (["--photo", str(picture), "--out", str(picture)], "is the photograph itself"),
         (["--photo", str(picture), "--error", "-1"], "--error -1.0 must be at least 0"),
         (["--photo", str(picture), "--out", str(tmp_path / "none" / "x.png")], "none is not a folder"),
         (["--photo", str(picture), "--out", str(tmp_path / "x.jpg")], "x.jpg must end in .png"),

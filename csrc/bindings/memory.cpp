@@ -1,8 +1,8 @@
 // Memory for large outputs that is used again once the arrays in it are gone, and a comparison of bytes.
 //
 // A fresh page costs a fault and a fill with zeros: for codes of RGB pixels that is more than the coding itself. Blocks
-// of freed outputs are therefore kept, up to kKeptBytes in all. Small arrays stay with NumPy, whose allocator does the
-// same for them.
+// of freed outputs are therefore kept, up to kKeptBytes and kKeptBlocks in all. Small arrays stay with NumPy, whose
+// allocator does the same for them.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -25,6 +25,7 @@ namespace sparsefast {
 namespace {
 
 constexpr std::size_t kKeptBytes = std::size_t(256) << 20;
+constexpr std::size_t kKeptBlocks = 256;  // which a search looks through one by one
 constexpr std::size_t kHugePage = std::size_t(2) << 20;
 
 struct Block {
@@ -76,7 +77,7 @@ class BlockPool {
             }
             free_.push_back(block);
             kept_ += block.bytes;
-            while (kept_ > kKeptBytes) {  // the oldest go first
+            while (kept_ > kKeptBytes || free_.size() > kKeptBlocks) {  // the oldest go first
                 dropped.push_back(free_.front());
                 kept_ -= free_.front().bytes;
                 free_.erase(free_.begin());

