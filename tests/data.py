@@ -11,9 +11,10 @@ import numpy as np
 ODD_SIZES = [(37, 49, 250), (21, 63, 100), (19, 5, 7), (23, 130, 33), (9, 24, 257), (64, 64, 256)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """Signals (N, F) and a dictionary (K, F) of one dtype."""
+    """Signals (N, F) and a dictionary (K, F) of one dtype; itself and no other, so that what is known of it can be
+    cached."""
 
     name: str
     signals: np.ndarray
@@ -52,6 +53,21 @@ def non_unit_problem(n_signals: int, n_features: int, n_atoms: int, seed: int = 
     problem = random_problem(n_signals, n_features, n_atoms, seed)
     norms = np.random.default_rng(seed).permutation(np.logspace(-3, 3, n_atoms))
     return Problem("non-unit", problem.signals, problem.dictionary * norms[:, None])
+
+
+def decoy_problem(n_signals: int, n_features: int, n_atoms: int, seed: int = 5) -> Problem:
+    """Signals that are two atoms less a little of a direction that a third shares with both: that one is the best at
+    first, and has no place among the three with a positive weight. A quarter of the atoms are such decoys."""
+    rng = np.random.default_rng(seed)
+    n_decoys = n_atoms // 4
+    plain = unit(rng.standard_normal((n_atoms - n_decoys, n_features)))
+    pairs = np.array([rng.choice(len(plain), 2, replace=False) for _ in range(n_decoys)])
+    apart = unit(rng.standard_normal((n_decoys, n_features)))
+    decoys = unit(plain[pairs].sum(axis=1) + 0.5 * apart)
+    which = rng.integers(0, n_decoys, n_signals)
+    noise = 0.02 * rng.standard_normal((n_signals, n_features))
+    signals = plain[pairs[which]].sum(axis=1) - 0.2 * apart[which] + noise
+    return Problem("decoy", signals, np.concatenate([plain, decoys]))
 
 
 def sparse_problem(
@@ -104,6 +120,22 @@ def problems() -> list[Problem]:
         non_unit_problem(33, 40, 130),
         photo_problem(101, 8, 256),
     ]
+
+
+@functools.cache
+def few_problems() -> tuple[Problem, ...]:
+    """One of each kind again, with few signals: for kernels that are slow to check."""
+    return (
+        *(random_problem(n // 2, f, k, 6) for n, f, k in ODD_SIZES[:5]),
+        coherent_problem(11, 21, 40, 6),
+        non_unit_problem(12, 24, 67, 6),
+        photo_problem(25, 7, 100, 6),
+    )
+
+
+def hidden(signals: np.ndarray, share: float, seed: int = 7) -> np.ndarray:
+    """A mask (N, F) of what is observed, True but for that share of the features, other ones for each signal."""
+    return np.random.default_rng(seed).random(signals.shape) >= share
 
 
 def problem_id(problem: Problem) -> str:

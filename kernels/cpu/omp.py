@@ -1,8 +1,4 @@
-"""Batch-OMP in C++ (csrc/cpu/omp.cpp), behind the interface that all backends share.
-
-The extension packs the dictionary, keeps a workspace for each calling thread, holds small work on one thread, and
-looks for Ctrl-C between the pieces of a long call.
-"""
+"""Batch-OMP in C++ (csrc/cpu/omp)."""
 
 from __future__ import annotations
 
@@ -10,21 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from sparsefast import _native
+from sparsefast.kernels.cpu.coders import extension, layout_key
+from sparsefast.kernels.cpu.coders import prepare_gram as prepare
 
-if _native.module is None:
-    raise ImportError(_native.why_not)
-_C: Any = _native.module
+__all__ = ["FORM", "layout_key", "omp", "prepare"]
 
-
-def layout_key() -> str:
-    """The instruction set in use: a layout packed for one is not used by another."""
-    return _C.isa()
-
-
-def prepare(dictionary: np.ndarray, gram: np.ndarray | None, n_threads: int) -> Any:
-    """Pack a dictionary (n_atoms, n_features), with its Gram matrix (n_atoms, n_atoms) or None; copies both."""
-    return _C.OmpDictionary(dictionary, gram, n_threads)
+FORM = "gram"
 
 
 def omp(
@@ -39,4 +26,4 @@ def omp(
     n_threads: int,
 ) -> None:
     """Code signals (N, n_features) into values and indices (N, n_nonzero), counts (N,) and status (N,)."""
-    _C.omp(signals, layout, n_nonzero, tol, values, indices, counts, status, n_threads)
+    extension.code("omp", signals, layout, n_nonzero, tol, values, indices, counts, status, n_threads)

@@ -30,25 +30,14 @@ A Gram matrix that the caller gives is a promise of D D^T that saves work: it ne
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsefast.kernels.reference.scaling import FORM, Coded, Layout, code_rows, prepare
 from sparsefast.kernels.status import Status
+
+__all__ = ["DEPENDENT_AT", "EPS", "FORM", "ORTHOGONAL_AT", "least_squares", "omp", "prepare", "pursue"]
 
 EPS = float(np.finfo(np.float64).eps)
 ORTHOGONAL_AT = 32 * EPS
 DEPENDENT_AT = 16 * EPS
-
-# The support, coefficients and status of a signal that is not finite.
-NOTHING: tuple[list[int], NDArray[np.float64], Status] = ([], np.empty(0), Status.NONFINITE)
-
-# The atoms (K, F) in float64, divided by 2**exponent, and the exponent.
-Layout = tuple[NDArray[np.float64], int]
-
-
-def prepare(dictionary: np.ndarray, gram: np.ndarray | None, n_threads: int) -> Layout:
-    """The dictionary (K, F) in float64 and scaled to entries below one; `gram` and `n_threads` are not needed here."""
-    atoms = np.array(dictionary, dtype=np.float64, order="C")
-    exponent = _exponent(atoms)
-    atoms[~np.isfinite(atoms).all(axis=1)] = 0
-    return np.ldexp(atoms, -exponent), exponent
 
 
 def omp(
@@ -63,33 +52,14 @@ def omp(
     n_threads: int,
 ) -> None:
     """Pursue each row of signals (N, F); write values (N, S), indices (N, S), counts (N,) and status (N,)."""
-    atoms, atoms_exponent = layout
-    tolerances = np.broadcast_to(np.asarray(-1.0 if tol is None else tol, dtype=np.float64), len(signals))
-    values[...] = 0
-    indices[...] = 0
-    for n, signal in enumerate(signals):
-        x = signal.astype(np.float64)
-        if not np.isfinite(x).all():
-            support, coefficients, code = NOTHING
-        else:
-            exponent = _exponent(x)
-            with np.errstate(over="ignore", under="ignore"):  # a tolerance far above or below the signal
-                scaled_tol = np.ldexp(tolerances[n], -exponent)
-            support, coefficients, code = pursue(np.ldexp(x, -exponent), atoms, n_nonzero, scaled_tol)
-            with np.errstate(over="ignore", under="ignore"):
-                coefficients = np.ldexp(coefficients, exponent - atoms_exponent).astype(values.dtype)
-        k = len(support)
-        values[n, :k] = coefficients
-        indices[n, :k] = support
-        counts[n] = k
-        status[n] = code
-        if code == Status.NONFINITE:
-            values[n] = np.nan
+
+    def code(n: int, x: NDArray[np.float64], scaled_tol: float) -> Coded:
+        return pursue(x, layout.atoms, n_nonzero, scaled_tol)
+
+    code_rows(signals, code, -layout.exponent, tol, values, indices, counts, status)
 
 
-def pursue(
-    x: NDArray[np.float64], atoms: NDArray[np.float64], n_nonzero: int, tol: float
-) -> tuple[list[int], NDArray[np.float64], Status]:
+def pursue(x: NDArray[np.float64], atoms: NDArray[np.float64], n_nonzero: int, tol: float) -> Coded:
     """OMP of one finite signal: the support in the order of selection, its coefficients, and why it ended.
 
     A tol that is negative or NaN is never met.
@@ -137,9 +107,3 @@ def least_squares(
 ) -> NDArray[np.float64]:
     """argmin_a ||x - a selected||; unit columns keep small atoms from looking like a loss of rank."""
     return np.linalg.lstsq((selected / norms[:, None]).T, x, rcond=0)[0] / norms
-
-
-def _exponent(a: NDArray[np.float64]) -> int:
-    """The e for which the largest finite |a| / 2**e lies in [1/2, 1); 0 if there is none."""
-    finite = np.abs(a[np.isfinite(a)])
-    return int(np.frexp(finite.max(initial=0.0))[1])

@@ -1,4 +1,4 @@
-"""One way to call the OMP kernel of any backend, with outputs poisoned first, and what is asked of its results."""
+"""One way to call any kernel of any backend, with outputs poisoned first, and what is asked of its results."""
 
 from __future__ import annotations
 
@@ -11,10 +11,21 @@ import numpy as np
 
 from sparsefast.kernels.status import Status
 
+BACKENDS = ("reference", "numba", "cpu")
+CODERS = ("omp", "ols", "positive", "masked", "topk", "iht")
+
+
+class Outputs:
+    """What a kernel wrote, array by array."""
+
+    def same_bits(self, other: Outputs, rows: Any = slice(None)) -> bool:
+        """Whether the rows of this, taken as given, are those of `other` that `rows` names."""
+        return all(a.tobytes() == getattr(other, name)[rows].tobytes() for name, a in vars(self).items())
+
 
 @dataclass
-class Code:
-    """The outputs of one call."""
+class Code(Outputs):
+    """The outputs of one call that codes signals."""
 
     values: np.ndarray
     indices: np.ndarray
@@ -34,26 +45,48 @@ class Code:
             row[support] = coefficients
         return out
 
-    def same_bits(self, other: Code) -> bool:
-        return all(getattr(self, name).tobytes() == getattr(other, name).tobytes() for name in vars(self))
+
+@dataclass
+class Nearest(Outputs):
+    """The outputs of one call of nearest_code."""
+
+    indices: np.ndarray
+    distances: np.ndarray
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A backend's OMP; for the C++ one, on one instruction set."""
+    """One function of a backend, omp unless named; for the C++ backend, on one instruction set."""
 
     backend: str
     isa: str = ""
+    name: str = "omp"
 
     def __str__(self) -> str:
         return f"{self.backend}-{self.isa}" if self.isa else self.backend
+
+    def named(self, name: str) -> Kernel:
+        """Another function of the same backend."""
+        return Kernel(self.backend, self.isa, name)
+
+    def reference(self) -> Kernel:
+        """The definition of this function."""
+        return Kernel("reference", "", self.name)
+
+    def eps(self, dtype: type) -> float:
+        """The eps in which the rules for stopping are."""
+        return float(np.finfo(np.float64 if self.backend == "reference" else dtype).eps)
+
+    @property
+    def module(self) -> Any:
+        return importlib.import_module(f"sparsefast.kernels.{self.backend}.{self.name}")
 
     def prepare(self, dictionary: np.ndarray, gram: np.ndarray | None = None, n_threads: int = 1) -> Any:
         if self.isa:
             from sparsefast import _C
 
             _C.set_isa(self.isa)
-        return self._module.prepare(dictionary, gram, n_threads)
+        return self.module.prepare(dictionary, gram, n_threads)
 
     def code(
         self,
@@ -66,8 +99,15 @@ class Kernel:
         n_threads: int = 1,
         index_dtype: type = np.int32,
         layout: Any = None,
+        mask: np.ndarray | None = None,
+        positive: bool = False,
+        n_iterations: int = 100,
+        step: float = 0.0,
     ) -> Code:
-        """Code signals; every element of the outputs must be written, and the padding be zero."""
+        """Code signals; every element of the outputs must be written, and the padding be zero.
+
+        Each function takes what it knows of the last four: masked a mask, topk positive, iht n_iterations and step.
+        """
         if layout is None:
             layout = self.prepare(dictionary, gram, n_threads)
         n_signals = len(signals)
@@ -77,25 +117,51 @@ class Kernel:
             np.full(n_signals, -7, np.int32),
             np.full(n_signals, 77, np.uint8),
         )
-        self._module.omp(
-            signals, layout, n_nonzero, tol, code.values, code.indices, code.counts, code.status, n_threads
-        )  # fmt: skip
+        arguments: dict[str, tuple[Any, ...]] = {
+            "masked": (signals, mask, layout, n_nonzero, tol),
+            "topk": (signals, layout, n_nonzero, positive),
+            "iht": (signals, layout, n_nonzero, n_iterations, step, tol),
+        }
+        function = getattr(self.module, self.name)
+        function(
+            *arguments.get(self.name, (signals, layout, n_nonzero, tol)),
+            *(code.values, code.indices, code.counts, code.status, n_threads),
+        )
         check_padding(code, len(dictionary))
         return code
 
-    @property
-    def _module(self) -> Any:
-        return importlib.import_module(f"sparsefast.kernels.{self.backend}.omp")
+    def nearest(
+        self,
+        signals: np.ndarray,
+        codebook: np.ndarray,
+        *,
+        n_threads: int = 1,
+        index_dtype: type = np.int32,
+        layout: Any = None,
+    ) -> Nearest:
+        """Find the atom nearest to each signal; every element of the outputs must be written."""
+        if layout is None:
+            layout = self.prepare(codebook, None, n_threads)
+        out = Nearest(np.full(len(signals), -7, index_dtype), np.full(len(signals), -7e7, signals.dtype))
+        self.module.nearest_code(signals, layout, out.indices, out.distances, n_threads)
+        assert ((out.indices >= 0) & (out.indices < len(codebook))).all()
+        assert ((out.distances >= 0) | np.isnan(out.distances)).all()
+        assert (out.indices[np.isnan(out.distances)] == 0).all()
+        return out
 
 
-def kernels() -> list[Kernel]:
+def kernels(name: str = "omp") -> list[Kernel]:
     """Every backend that must run here. Where the extension was built, its kernels run or fail: no skip."""
-    found = [Kernel("reference"), Kernel("numba")]
-    if importlib.util.find_spec("sparsefast._C") is not None:
+    found = [Kernel(backend, "", name) for backend in ("reference", "numba") if exists(backend, name)]
+    if importlib.util.find_spec("sparsefast._C") is not None and exists("cpu", name):
         from sparsefast import _C
 
-        found += [Kernel("cpu", isa) for isa in _C.isas()]
+        found += [Kernel("cpu", isa, name) for isa in _C.isas()]
     return found
+
+
+def exists(backend: str, name: str) -> bool:
+    return importlib.util.find_spec(f"sparsefast.kernels.{backend}.{name}") is not None
 
 
 def check_padding(code: Code, n_atoms: int) -> None:
@@ -124,25 +190,6 @@ def residuals(signals: np.ndarray, dictionary: np.ndarray, code: Code) -> np.nda
 
 def residual_norms(signals: np.ndarray, dictionary: np.ndarray, code: Code) -> np.ndarray:
     return np.linalg.norm(residuals(signals, dictionary, code), axis=1)
-
-
-def margins(signals: np.ndarray, dictionary: np.ndarray, code: Code) -> np.ndarray:
-    """How near each signal came to another support, (N,): over its steps, the least gap between the best correlation
-    and the next, relative to ||x|| times the largest norm of an atom."""
-    atoms = dictionary.astype(np.float64)
-    scale = np.linalg.norm(atoms, axis=1).max()
-    out = np.full(len(signals), np.inf)
-    for n, support in enumerate(code.supports()):
-        x = signals[n].astype(np.float64)
-        residual = x
-        for k in range(len(support)):
-            correlations = np.abs(atoms @ residual)
-            correlations[support[:k]] = 0
-            best = correlations[support[k]]
-            correlations[support[k]] = 0
-            out[n] = min(out[n], (best - correlations.max()) / (np.linalg.norm(x) * scale))
-            residual = x - lstsq(x, atoms[support[: k + 1]]) @ atoms[support[: k + 1]]
-    return out
 
 
 def lstsq(x: np.ndarray, selected: np.ndarray) -> np.ndarray:

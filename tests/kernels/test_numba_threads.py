@@ -2,19 +2,16 @@
 
 import concurrent.futures
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import sparsefast
 from sparsefast.kernels.numba import pool
 from tests.data import photo_problem, random_problem
 from tests.kernels.helper import Kernel
@@ -109,39 +106,6 @@ def test_ctrl_c_ends_a_call_early_and_no_thread_writes_afterwards(n_threads: int
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions as on POSIX")
-def test_an_install_that_cannot_be_written_to_compiles_all_the_same(tmp_path: Path) -> None:
-    """Numba keeps compiled code beside the source, else in the user's cache, else we do without."""
-    package = tmp_path / "sparsefast"
-    kernels = Path(sparsefast.__file__).parent / "kernels"
-    for part in (
-        "__init__.py",
-        "status.py",
-        "numba/__init__.py",
-        "numba/omp.py",
-        "numba/omp_serial.py",
-        "numba/pool.py",
-    ):
-        (package / "kernels" / part).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(kernels / part, package / "kernels" / part)
-    (package / "__init__.py").write_text("")
-    # Root writes where nobody may: a file where the directory would be stops it too.
-    (package / "kernels/numba/__pycache__").write_text("")
-    nowhere = tmp_path / "nowhere"
-    nowhere.write_text("")
-    code = (
-        "import numpy as np; from sparsefast.kernels.numba import omp; omp.prepare(np.eye(3), None, 1);"
-        "print(omp._compiled('gram', np.dtype(float)).stats.cache_path)"
-    )
-    for home, cached in ((tmp_path / "home", True), (nowhere, False)):
-        environment = os.environ | {"HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
-        environment.pop("NUMBA_CACHE_DIR", None)
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert (str(home) in done.stdout) == cached
-
-
 def test_memory_is_bounded_by_the_block() -> None:
     p = random_problem(20_000, 16, 1024).astype(np.float32)
     layout = NUMBA.prepare(p.dictionary)

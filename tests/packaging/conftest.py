@@ -27,6 +27,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.packaging)
 
 
+# One instruction set, in a third of the time, where a test asks nothing of the others.
+BASELINE = "-DSPARSEFAST_CPU_ISAS="
+
+
 def run(*command: object, check: bool = True, **settings: str | None) -> subprocess.CompletedProcess[str]:
     """Runs a command without what steers builds and imports here; CPU only unless told; None unsets a variable."""
     steering = ("SPARSEFAST_", "PYTHON", "CMAKE_", "CXX", "CUDA", "TORCH_CUDA_ARCH_LIST", "PIP_NO_INDEX", "VIRTUAL_ENV")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import install, python_says
+from .conftest import BASELINE, install, python_says
 from .test_wheel import ANSWER, ROUND_TRIP
 
 MODULES = """
@@ -16,7 +16,7 @@ print(sys.modules["sparsefast.kernels.reference.omp"].__file__)
 
 
 def test_an_editable_install_runs_from_the_tree(tree, fresh_python):
-    install(fresh_python, "--editable", tree, SPARSEFAST_NATIVE="1")
+    install(fresh_python, "--editable", tree, SPARSEFAST_NATIVE="1", CMAKE_ARGS=BASELINE)
     assert Path(python_says(fresh_python, MODULES)).resolve() == tree / "kernels" / "reference" / "omp.py"
     assert python_says(fresh_python, ROUND_TRIP.format(backend="cpu")) == ANSWER
     assert list((tree / "sparsefast").glob("_C.*.so"))

@@ -43,26 +43,37 @@ struct Result {
     std::vector<uint8_t> status;
 };
 
+constexpr OmpCoder kCoders[] = {OmpCoder::omp,    OmpCoder::ols,  OmpCoder::positive,
+                                OmpCoder::masked, OmpCoder::topk, OmpCoder::iht};
+
 template <typename T>
-Result<T> code(const OmpDictionary& d, const void* packed, const Matrix& x, int64_t s, const T* tol, int64_t tol_stride,
-               int threads, int64_t split) {
-    const auto n = static_cast<std::size_t>(x.rows), entries = n * static_cast<std::size_t>(s);
+Result<T> code(OmpProblem p, const T* tol, int64_t tol_stride, int threads, int64_t split) {
+    const Matrix& x = p.signals;
+    const auto n = static_cast<std::size_t>(x.rows), entries = n * static_cast<std::size_t>(p.n_nonzero);
     Result<T> r{std::vector<T>(entries, T(-77)), std::vector<int64_t>(entries, -7), std::vector<int32_t>(n, -7),
                 std::vector<uint8_t>(n, 99)};
-    OmpProblem p{d,
-                 packed,
-                 x,
-                 s,
-                 tol,
-                 tol_stride,
-                 r.values.data(),
-                 r.indices.data(),
-                 r.counts.data(),
-                 r.status.data(),
-                 IndexType::int64};
-    Buffer workspace(omp_workspace_bytes(d, x.rows, s, threads));
+    p.tol = tol;
+    p.tol_stride = tol_stride;
+    p.values = r.values.data();
+    p.indices = r.indices.data();
+    p.counts = r.counts.data();
+    p.status = r.status.data();
+    p.index_type = IndexType::int64;
+    Buffer workspace(omp_workspace_bytes(p.dictionary, p.coder, x.rows, p.n_nonzero, threads));
     for (int64_t begin = 0; begin < x.rows; begin += split)
         omp(p, begin, begin + split < x.rows ? begin + split : x.rows, workspace.get(), threads);
+    return r;
+}
+
+// Indices and distances as (values, indices) of a Result.
+template <typename T>
+Result<T> quantise(const OmpDictionary& d, const void* packed, const Matrix& x, int threads, int64_t split) {
+    const auto n = static_cast<std::size_t>(x.rows);
+    Result<T> r{std::vector<T>(n, T(-77)), std::vector<int64_t>(n, -7), {}, {}};
+    const NearestProblem p{d, packed, x, r.indices.data(), r.values.data(), IndexType::int64};
+    Buffer workspace(nearest_workspace_bytes(d, x.rows, threads));
+    for (int64_t begin = 0; begin < x.rows; begin += split)
+        nearest_code(p, begin, begin + split < x.rows ? begin + split : x.rows, workspace.get(), threads);
     return r;
 }
 
@@ -72,11 +83,35 @@ bool same(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 template <typename T>
+void check_coder(const OmpProblem& p, const std::vector<T>& tol, const char* where) {
+    const int64_t n_signals = p.signals.rows, s = p.n_nonzero, whole = n_signals > 0 ? n_signals : 1;
+    const auto one = code<T>(p, nullptr, 0, 1, whole);
+    for (int64_t n = 0; n < n_signals; ++n) {
+        check(one.counts[n] >= 0 && one.counts[n] <= s && one.status[n] <= 5, "counts and status", where);
+        for (int64_t j = 0; j < s; ++j) {
+            const int64_t index = one.indices[n * s + j];
+            check(index >= 0 && index < p.dictionary.n_atoms, "an index is written and in range", where);
+        }
+    }
+    if (n_signals > 4) check(one.status[3] == 5 && one.status[4] == 5 && one.status[1] == 3, "special rows", where);
+    for (const auto& other : {code<T>(p, nullptr, 0, 4, whole), code<T>(p, nullptr, 0, 1, 5)})
+        check(same(one.values, other.values) && same(one.indices, other.indices) && same(one.counts, other.counts) &&
+                  same(one.status, other.status),
+              "threads and splits give the same bits", where);
+    if (p.coder == OmpCoder::topk) return;  // it has no tolerance
+    code<T>(p, tol.data(), 1, 2, whole);
+    const T everything = std::numeric_limits<T>::infinity();
+    const auto nothing = code<T>(p, &everything, 0, 2, whole);
+    if (n_signals > 0)
+        check(nothing.counts[0] == 0 && nothing.status[0] == 1, "an infinite tolerance selects nothing", where);
+}
+
+template <typename T>
 void run(const Shape& s, DType dtype, bool give_gram, bool strided, std::mt19937& random) {
     char where[160];
-    std::snprintf(where, sizeof where, "%s %s n=%ld F=%ld K=%ld s=%ld gram=%d strided=%d", isa_name(isa_current()),
-                  sizeof(T) == 4 ? "float32" : "float64", long(s.n), long(s.features), long(s.atoms), long(s.nonzero),
-                  give_gram, strided);
+    const int prefix = std::snprintf(where, sizeof where, "%s %s n=%ld F=%ld K=%ld s=%ld gram=%d strided=%d",
+                                     isa_name(isa_current()), sizeof(T) == 4 ? "float32" : "float64", long(s.n),
+                                     long(s.features), long(s.atoms), long(s.nonzero), give_gram, strided);
     std::normal_distribution<double> normal;
     const int64_t rs = strided ? 1 : s.features, cs = strided ? s.n + 3 : 1;
     std::vector<T> signals(strided ? (s.n + 3) * s.features : s.n * s.features), atoms(s.atoms * s.features);
@@ -102,29 +137,33 @@ void run(const Shape& s, DType dtype, bool give_gram, bool strided, std::mt19937
         omp_pack_gram(d, {give_gram ? gram.data() : nullptr, s.atoms, s.atoms, s.atoms, 1}, packed.get(), 0, s.atoms,
                       2);
     const Matrix x{signals.data(), s.n, s.features, rs, cs};
-    const int64_t whole = s.n > 0 ? s.n : 1;
-    const auto one = code<T>(d, packed.get(), x, s.nonzero, nullptr, 0, 1, whole);
-    for (int64_t n = 0; n < s.n; ++n) {
-        check(one.counts[n] >= 0 && one.counts[n] <= s.nonzero && one.status[n] <= 5, "counts and status", where);
-        for (int64_t j = 0; j < s.nonzero; ++j) {
-            const int64_t index = one.indices[n * s.nonzero + j];
-            check(index >= 0 && index < s.atoms, "an index is written and in range", where);
-        }
-    }
-    if (s.n > 4) check(one.status[3] == 5 && one.status[4] == 5 && one.status[1] == 3, "special rows", where);
-    const auto several = code<T>(d, packed.get(), x, s.nonzero, nullptr, 0, 4, whole);
-    const auto pieces = code<T>(d, packed.get(), x, s.nonzero, nullptr, 0, 1, 5);
-    for (const auto& other : {several, pieces})
-        check(same(one.values, other.values) && same(one.indices, other.indices) && same(one.counts, other.counts) &&
-                  same(one.status, other.status),
-              "threads and splits give the same bits", where);
+    std::vector<uint8_t> mask(s.n * s.features);
+    for (int64_t i = 0; i < s.n * s.features; ++i) mask[i] = i < 5 * s.features || random() % 3 != 0;
     std::vector<T> tol(s.n, T(0.5));
     if (s.n > 4) tol[0] = std::numeric_limits<T>::quiet_NaN(), tol[2] = 0;
-    code<T>(d, packed.get(), x, s.nonzero, tol.data(), 1, 2, whole);
-    const T everything = std::numeric_limits<T>::infinity();
-    const auto nothing = code<T>(d, packed.get(), x, s.nonzero, &everything, 0, 2, whole);
-    if (s.n > 0)
-        check(nothing.counts[0] == 0 && nothing.status[0] == 1, "an infinite tolerance selects nothing", where);
+    for (const OmpCoder coder : kCoders) {
+        OmpProblem p{};
+        p.coder = coder;
+        p.dictionary = d;
+        p.packed = packed.get();
+        p.signals = x;
+        p.n_nonzero = s.nonzero;
+        p.mask = {mask.data(), s.n, s.features, s.features, 1};
+        p.positive = give_gram;
+        p.n_iterations = 5;
+        p.step = strided ? 0.25 : 0;
+        std::snprintf(where + prefix, sizeof where - prefix, " coder=%d", static_cast<int>(coder));
+        check_coder(p, tol, where);
+    }
+    where[prefix] = 0;
+    const int64_t whole = s.n > 0 ? s.n : 1;
+    const auto one = quantise<T>(d, packed.get(), x, 1, whole);
+    for (int64_t n = 0; n < s.n; ++n)
+        check(one.indices[n] >= 0 && one.indices[n] < s.atoms, "an index is written and in range", where);
+    if (s.n > 4) check(one.values[3] != one.values[3] && one.values[4] != one.values[4], "special distances", where);
+    for (const auto& other : {quantise<T>(d, packed.get(), x, 4, whole), quantise<T>(d, packed.get(), x, 1, 5)})
+        check(same(one.values, other.values) && same(one.indices, other.indices),
+              "threads and splits give the same bits", where);
 }
 
 }  // namespace

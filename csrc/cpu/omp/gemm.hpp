@@ -18,12 +18,16 @@ struct Panels {
     static constexpr int64_t width = 3 * line;
 };
 
-template <typename T, int R, int V>
+// With `squared` the sums are of x d^2.
+template <typename T, int R, int V, bool squared>
 SF_INLINE void tile(const T* x, int64_t ldx, const T* panel, int64_t width, int64_t n_features, T* c, int64_t ldc) {
     Vec<T> sum[R][V] = {};
     for (int64_t f = 0; f < n_features; ++f, panel += width) {
         Vec<T> d[V];
-        for (int v = 0; v < V; ++v) d[v] = load(panel + v * Lanes<T>::n);
+        for (int v = 0; v < V; ++v) {
+            d[v] = load(panel + v * Lanes<T>::n);
+            if constexpr (squared) d[v] *= d[v];
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
             const Vec<T> xr = broadcast(x[r * ldx + f]);
@@ -39,7 +43,7 @@ SF_INLINE void tile(const T* x, int64_t ldx, const T* panel, int64_t width, int6
 constexpr int kTileRows = SPARSEFAST_ISA_LEVEL >= 4 ? 8 : 4;
 
 // x: n_rows (a multiple of kRows) by F with leading dimension ldx; c: n_rows by padded K with leading dimension ldc.
-template <typename T>
+template <typename T, bool squared = false>
 static void correlate(const T* x, int64_t ldx, int64_t n_rows, const T* panels, int64_t n_features, int64_t n_padded,
                       T* c, int64_t ldc) {
     constexpr int lanes = Lanes<T>::n;
@@ -51,12 +55,12 @@ static void correlate(const T* x, int64_t ldx, int64_t n_rows, const T* panels, 
             T* cr = c + r * ldc + k;
             int64_t a = 0;
             for (; a + 3 * lanes <= width; a += 3 * lanes)
-                tile<T, kTileRows, 3>(xr, ldx, panel + a, width, n_features, cr + a, ldc);
+                tile<T, kTileRows, 3, squared>(xr, ldx, panel + a, width, n_features, cr + a, ldc);
             if (a + 2 * lanes <= width) {
-                tile<T, kTileRows, 2>(xr, ldx, panel + a, width, n_features, cr + a, ldc);
+                tile<T, kTileRows, 2, squared>(xr, ldx, panel + a, width, n_features, cr + a, ldc);
                 a += 2 * lanes;
             }
-            if (a < width) tile<T, kTileRows, 1>(xr, ldx, panel + a, width, n_features, cr + a, ldc);
+            if (a < width) tile<T, kTileRows, 1, squared>(xr, ldx, panel + a, width, n_features, cr + a, ldc);
         }
     }
 }
@@ -68,7 +72,7 @@ static void correlate_row(const T* x, const T* panels, int64_t n_features, int64
         const int64_t width = n_padded - k < Panels<T>::width ? n_padded - k : Panels<T>::width;
         const T* panel = panels + k * n_features;
         for (int64_t a = 0; a < width; a += Lanes<T>::n)
-            tile<T, 1, 1>(x, 0, panel + a, width, n_features, c + k + a, 0);
+            tile<T, 1, 1, false>(x, 0, panel + a, width, n_features, c + k + a, 0);
     }
 }
 

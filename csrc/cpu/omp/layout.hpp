@@ -40,6 +40,7 @@ struct PackedDictionary {
     T* panels;          // D^T in panels
     T* atoms;           // (K padded to 4, ld_atoms): rows of D
     T* diagonal;        // (n_padded,): ||d_k||^2
+    T* half;            // (n_padded,): ||d_k||^2 / 2, infinite for an atom that is not finite and for padding
     T* gram;            // (K, ld_gram), only for the gram method
 
     PackedDictionary(const OmpDictionary& d, void* packed, int64_t* bytes = nullptr)
@@ -53,6 +54,7 @@ struct PackedDictionary {
         panels = carve.take<T>(n_padded * n_features);
         atoms = carve.take<T>(round_up(n_atoms, 4) * ld_atoms);
         diagonal = carve.take<T>(n_padded);
+        half = carve.take<T>(n_padded);
         gram = d.method == OmpMethod::gram ? carve.take<T>(n_atoms * ld_gram) : nullptr;
         if (bytes) *bytes = carve.used;
     }
@@ -81,9 +83,14 @@ struct Scratch {
     int32_t* support;     // (s, kGroup)
     const T** gram_rows;  // (kGroup, s)
     T* one_row;           // (n_padded,): correlations of one signal, for the rare second look
-    T* residual;          // (kGroup, ld_x), only for the residual method
+    T* residual;          // (kGroup, ld_x), only where correlations are made of residuals
+    T* distance2;         // (kGroup, ld_c), for ols: squared distances from the span
+    T* u;                 // (kGroup, ld_c), for ols without a Gram: correlations with the direction added last
+    T* mask;              // (rows, ld_x), for masked: 1 where a feature is observed, else 0
+    T* weights;           // (kGroup, ld_c), for masked
 
-    Scratch(const OmpDictionary& d, int64_t n_signals, int64_t n_nonzero, void* workspace, int64_t* bytes = nullptr) {
+    Scratch(const OmpDictionary& d, OmpCoder coder, int64_t n_signals, int64_t n_nonzero, void* workspace,
+            int64_t* bytes = nullptr) {
         const int64_t s = smaller(n_nonzero, smaller(d.n_features, d.n_atoms));
         ld_x = round_up(d.n_features, Panels<T>::line);
         ld_c = leading_dimension<T>(d.n_atoms);
@@ -100,7 +107,13 @@ struct Scratch {
         support = carve.take<int32_t>(s * kGroup);
         gram_rows = carve.take<const T*>(s * kGroup);
         one_row = carve.take<T>(ld_c);
-        residual = d.method == OmpMethod::residual ? carve.take<T>(kRows * ld_x) : nullptr;
+        const bool ols = coder == OmpCoder::ols, masked = coder == OmpCoder::masked;
+        const bool no_gram = d.method != OmpMethod::gram;
+        residual = no_gram || masked ? carve.take<T>(kRows * ld_x) : nullptr;
+        distance2 = ols ? carve.take<T>(kGroup * ld_c) : nullptr;
+        u = ols && no_gram ? carve.take<T>(kGroup * ld_c) : nullptr;
+        mask = masked ? carve.take<T>(rows * ld_x) : nullptr;
+        weights = masked ? carve.take<T>(kGroup * ld_c) : nullptr;
         if (bytes) *bytes = carve.used;
     }
 };

@@ -1,9 +1,10 @@
 // The atom that correlates most with the residual of one signal, without storing the correlations:
 //
-//     c = c0 - sum_j gamma_j G[i_j],   argmax_k |c_k|
+//     c = c0 - sum_j gamma_j G[i_j],   argmax_k key(c_k)
 //
-// c0 are the correlations with the signal, i_j the selected atoms. Each c_k is one chain over j, so its bits do not
-// depend on where a vector starts nor on which of the two forms below runs. Padded atoms have c = 0 and never win.
+// where the key is |c_k|, or c_k for non-negative codes, or |c_k| times a weight of the signal's own. c0 are the
+// correlations with the signal, i_j the selected atoms. Each c_k is one chain over j, so its bits do not depend on
+// where a vector starts nor on which of the two forms below runs. Padded atoms have c = 0 and never win.
 //
 // While the rows of a group stay in L1, what counts is instructions: the rows are unrolled, with their coefficients in
 // registers. From L2 on it is the order of loads: a loop over the rows inside a tile of 8 vectors, at 50 bytes a cycle.
@@ -39,13 +40,28 @@ struct TilePositions {
 template <typename T>
 constexpr TilePositions<T> tile_positions;
 
+// What is compared: a vector of correlations at a position gives a vector of keys.
+template <typename T>
+struct Magnitude {
+    SF_INLINE Vec<T> operator()(Vec<T> c, int64_t) const { return absolute<T>(c); }
+};
+template <typename T>
+struct AsIs {
+    SF_INLINE Vec<T> operator()(Vec<T> c, int64_t) const { return c; }
+};
+template <typename T>
+struct Weighted {
+    const T* weights;
+    SF_INLINE Vec<T> operator()(Vec<T> c, int64_t at) const { return absolute<T>(c) * load(weights + at); }
+};
+
 // Takes the best of a tile of correlations into `best`: a tournament, since a chain would wait at each comparison.
-template <typename T, int V>
-SF_INLINE void keep_best(const Vec<T>* c, int64_t at, LaneMax<T>& best) {
+template <typename T, int V, typename Key>
+SF_INLINE void keep_best(const Vec<T>* c, int64_t at, const Key& key, LaneMax<T>& best) {
     LaneMax<T> tile[V];
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) {
-        tile[v].value = absolute<T>(c[v]);
+        tile[v].value = key(c[v], at + v * Lanes<T>::n);
         tile[v].index = *reinterpret_cast<const IntVec<T>*>(tile_positions<T>.lanes + v * Lanes<T>::n);
     }
 #pragma GCC unroll 3
@@ -95,53 +111,53 @@ struct LoopedRows {
     }
 };
 
-template <typename T, int V, typename Rows>
-SF_INLINE void scan_tile(const T* c0, const Rows& rows, int64_t at, LaneMax<T>& best) {
+template <typename T, int V, typename Rows, typename Key>
+SF_INLINE void scan_tile(const T* c0, const Rows& rows, int64_t at, const Key& key, LaneMax<T>& best) {
     Vec<T> c[V];
     for (int v = 0; v < V; ++v) c[v] = load(c0 + at + v * Lanes<T>::n);
     rows.template subtract<V>(at, c);
-    keep_best<T, V>(c, at, best);
+    keep_best<T, V>(c, at, key, best);
 }
 
-template <typename T, typename Rows>
-static Best<T> scan_rows(const T* c0, const Selected<T>& s, int64_t n_padded) {
+template <typename T, typename Rows, typename Key>
+static Best<T> scan_rows(const T* c0, const Selected<T>& s, int64_t n_padded, const Key& key) {
     constexpr int lanes = Lanes<T>::n;
     const Rows rows(s);
     LaneMax<T> best{Vec<T>{}, IntVec<T>{} - 1};
     int64_t at = 0;
-    for (; at + kTile * lanes <= n_padded; at += kTile * lanes) scan_tile<T, kTile>(c0, rows, at, best);
-    for (; at < n_padded; at += lanes) scan_tile<T, 1>(c0, rows, at, best);
+    for (; at + kTile * lanes <= n_padded; at += kTile * lanes) scan_tile<T, kTile>(c0, rows, at, key, best);
+    for (; at < n_padded; at += lanes) scan_tile<T, 1>(c0, rows, at, key, best);
     return reduce<T>(best);
 }
 
-template <typename T>
-static Best<T> scan(const T* c0, const Selected<T>& s, int64_t n_padded, int64_t signals_in_turn) {
+template <typename T, typename Key>
+static Best<T> scan(const T* c0, const Selected<T>& s, int64_t n_padded, int64_t signals_in_turn, const Key& key) {
     const int64_t bytes = (s.count + 1) * n_padded * static_cast<int64_t>(sizeof(T)) * signals_in_turn;
     switch (bytes <= kUnrolledBytes ? s.count : s.count == 0 ? 0 : kUnrolled + 1) {
-        case 0: return scan_rows<T, UnrolledRows<T, 0>>(c0, s, n_padded);
-        case 1: return scan_rows<T, UnrolledRows<T, 1>>(c0, s, n_padded);
-        case 2: return scan_rows<T, UnrolledRows<T, 2>>(c0, s, n_padded);
-        case 3: return scan_rows<T, UnrolledRows<T, 3>>(c0, s, n_padded);
-        case 4: return scan_rows<T, UnrolledRows<T, 4>>(c0, s, n_padded);
-        case 5: return scan_rows<T, UnrolledRows<T, 5>>(c0, s, n_padded);
-        case 6: return scan_rows<T, UnrolledRows<T, 6>>(c0, s, n_padded);
-        case 7: return scan_rows<T, UnrolledRows<T, 7>>(c0, s, n_padded);
-        case 8: return scan_rows<T, UnrolledRows<T, 8>>(c0, s, n_padded);
-        default: return scan_rows<T, LoopedRows<T>>(c0, s, n_padded);
+        case 0: return scan_rows<T, UnrolledRows<T, 0>>(c0, s, n_padded, key);
+        case 1: return scan_rows<T, UnrolledRows<T, 1>>(c0, s, n_padded, key);
+        case 2: return scan_rows<T, UnrolledRows<T, 2>>(c0, s, n_padded, key);
+        case 3: return scan_rows<T, UnrolledRows<T, 3>>(c0, s, n_padded, key);
+        case 4: return scan_rows<T, UnrolledRows<T, 4>>(c0, s, n_padded, key);
+        case 5: return scan_rows<T, UnrolledRows<T, 5>>(c0, s, n_padded, key);
+        case 6: return scan_rows<T, UnrolledRows<T, 6>>(c0, s, n_padded, key);
+        case 7: return scan_rows<T, UnrolledRows<T, 7>>(c0, s, n_padded, key);
+        case 8: return scan_rows<T, UnrolledRows<T, 8>>(c0, s, n_padded, key);
+        default: return scan_rows<T, LoopedRows<T>>(c0, s, n_padded, key);
     }
 }
 
 // The same with the atoms in `support` left out: needed only when one of them wins through rounding.
-template <typename T>
-static Best<T> scan_excluding(const T* c0, const Selected<T>& s, int64_t n_padded, const int32_t* support,
-                              int64_t support_stride, int64_t n_support, T* scratch) {
+template <typename T, typename Key>
+static Best<T> scan_excluding(const T* c0, const Selected<T>& s, int64_t n_padded, const Key& key,
+                              const int32_t* support, int64_t support_stride, int64_t n_support, T* scratch) {
     for (int64_t k = 0; k < n_padded; ++k) {
         T c = c0[k];
         for (int64_t j = 0; j < s.count; ++j) c -= s.gamma[j * s.stride] * s.rows[j][k];
         scratch[k] = c;
     }
     for (int64_t j = 0; j < n_support; ++j) scratch[support[j * support_stride]] = 0;
-    return scan_rows<T, UnrolledRows<T, 0>>(scratch, s, n_padded);
+    return scan_rows<T, UnrolledRows<T, 0>>(scratch, s, n_padded, key);
 }
 
 }  // namespace

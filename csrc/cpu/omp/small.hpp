@@ -1,4 +1,5 @@
-// OMP for at most 8 features: a signal a lane, its residual in registers, no Gram matrix and no block of correlations.
+// OMP, or order-recursive selection, for at most 8 features: a signal a lane, its residual in registers, no Gram matrix
+// and no block of correlations.
 //
 // Each step scores all atoms, c_k = <d_k, r>, against the residual itself, orthogonalises the winner against the
 // selected atoms (modified Gram-Schmidt: D_S^T = Q R, q_k = (d - sum w_j q_j) / d_k), and takes its part off the
@@ -6,14 +7,14 @@
 // step for as many signals as a vector has lanes.
 #pragma once
 
-#include "cpu/omp/interleave.hpp"
+#include "cpu/omp/lanes.hpp"
 #include "cpu/omp/layout.hpp"
 #include "cpu/omp/scaling.hpp"
 
 namespace sparsefast {
 namespace {
 
-template <typename T, int F>
+template <typename T, int F, bool ols>
 class SmallCoder {
     using V = Vec<T>;
     using I = IntVec<T>;
@@ -49,6 +50,7 @@ class SmallCoder {
 
    private:
     static constexpr int kInFlight = 4;
+    static constexpr T kFloor = 32 * Lanes<T>::epsilon;
 
     struct State {
         int64_t begin;
@@ -80,12 +82,13 @@ class SmallCoder {
         if (k >= F) return;  // never so: tells the compiler how long the loops over k are
         if (p_.tol) stop(s.active & (squared_norm(s.r) <= s.tol2), OmpStatus::tolerance, s);
         if (!any<T>(s.active)) return;
-        s.best = score(s.r);
+        s.best = ols ? score_ols(s, k) : score(s.r);
+        if constexpr (ols) stop_without_candidate(s, k);
         if (k == 0) return;
         I again = s.best.index == s.pick[0];
         for (int j = 1; j < k; ++j) again |= s.best.index == s.pick[j];
         again &= s.active;
-        if (any<T>(again)) score_excluding(again, s.r, s.pick, k, s.best);
+        if (any<T>(again)) score_excluding(again, s, k);
     }
 
     SF_INLINE void append(State& s, int k) const {
@@ -96,8 +99,8 @@ class SmallCoder {
         V atom[F];
         gather(chosen, atom);
         const V length2 = squared_norm(atom);
-        const T floor = 32 * Lanes<T>::epsilon;
-        stop(s.active & (best.value * best.value <= floor * floor * s.norm2 * length2), OmpStatus::orthogonal, s);
+        if constexpr (!ols)
+            stop(s.active & (best.value * best.value <= kFloor * kFloor * s.norm2 * length2), OmpStatus::orthogonal, s);
         for (int j = 0; j < k; ++j) {
             const V w = inner(s.q[j], atom);
             for (int f = 0; f < F; ++f) atom[f] -= w * s.q[j][f];
@@ -129,7 +132,8 @@ class SmallCoder {
             for (int j = k + 1; j < steps; ++j) sum -= s.w[j][k] * s.y[j];
             s.y[k] = sum * s.inverse[k];
         }
-        write(s.begin, s.n, s.y, s.pick, s.exponent, s.count, s.status);
+        write_lanes<T, F>(p_, s.begin, s.n, s.y, s.pick, s.exponent - static_cast<Int<T>>(*d_.exponent), s.count,
+                          s.status);
     }
 
     static Int<T> code_of(OmpStatus status) { return static_cast<Int<T>>(status); }
@@ -145,16 +149,7 @@ class SmallCoder {
     }
     SF_INLINE static V squared_norm(const V* a) { return inner(a, a); }
     SF_INLINE void read(int64_t begin, int n, V* r, I& exponent) const {
-        const T* const x = static_cast<const T*>(p_.signals.data) + begin * p_.signals.row_stride;
-        if (n == lanes && p_.signals.row_stride == F && p_.signals.col_stride == 1) {
-            load_rows<T, F>(x, r);
-        } else {
-            T rows[F][lanes];
-            for (int l = 0; l < lanes; ++l)
-                for (int f = 0; f < F; ++f)
-                    rows[f][l] = x[smaller(l, n - 1) * p_.signals.row_stride + f * p_.signals.col_stride];
-            for (int f = 0; f < F; ++f) r[f] = load(rows[f]);
-        }
+        read_lanes<T, F>(p_.signals, begin, n, r);
         V peak = {};
         for (int f = 0; f < F; ++f) {
             const V a = absolute<T>(r[f]);
@@ -201,23 +196,73 @@ class SmallCoder {
         return larger(larger(best[0], best[1]), larger(best[2], best[3]));
     }
 
+    // Order-recursive: <d, r>^2 / ||d outside the span||^2, and zero for an atom that is no candidate.
+    SF_INLINE LaneMax<T> score_ols(const State& s, int k) const {
+        LaneMax<T> best{V{}, I{} - 1};
+        I at = {};
+        for (int64_t a = 0; a < d_.n_atoms; ++a, at += 1) {
+            const T* const atom = d_.atoms + a * d_.ld_atoms;
+            const V norm2 = broadcast(d_.diagonal[a]);
+            V sum = s.r[0] * broadcast(atom[0]);
+            for (int f = 1; f < F; ++f) sum += s.r[f] * broadcast(atom[f]);
+            V left = norm2;
+            for (int j = 0; j < k; ++j) {
+                V along = s.q[j][0] * broadcast(atom[0]);
+                for (int f = 1; f < F; ++f) along += s.q[j][f] * broadcast(atom[f]);
+                left -= along * along;
+            }
+            const I candidate =
+                (left > 16 * Lanes<T>::epsilon * norm2) & (sum * sum > kFloor * kFloor * s.norm2 * norm2);
+            const V value = candidate ? sum * sum / (candidate ? left : V{} + 1) : V{};
+            best = larger(best, LaneMax<T>{value, at});
+        }
+        return best;
+    }
+
+    // Lanes where no atom is a candidate: does one that lies in the span of the selected still correlate?
+    SF_INLINE void stop_without_candidate(State& s, int k) const {
+        const I without = s.active & (s.best.index < 0);
+        if (!any<T>(without)) return;
+        I outside = {};
+        for (int64_t a = 0; a < d_.n_atoms; ++a) {
+            V sum = {};
+            for (int f = 0; f < F; ++f) sum += s.r[f] * broadcast(d_.atoms[a * d_.ld_atoms + f]);
+            I correlates = sum * sum > kFloor * kFloor * s.norm2 * broadcast(d_.diagonal[a]);
+            for (int j = 0; j < k; ++j) correlates &= s.pick[j] != static_cast<Int<T>>(a);
+            outside |= correlates;
+        }
+        stop(without & outside, OmpStatus::dependent, s);
+        stop(without & ~outside, OmpStatus::orthogonal, s);
+    }
+
     // A second look at the lanes whose winner is already selected, which happens through rounding alone.
-    __attribute__((noinline)) void score_excluding(I which, const V* r, const I* pick, int k, LaneMax<T>& best) const {
+    __attribute__((noinline)) void score_excluding(I which, State& s, int k) const {
         for (int l = 0; l < lanes; ++l) {
             if (!which[l]) continue;
             T value = 0;
             Int<T> index = -1;
             for (int64_t a = 0; a < d_.n_atoms; ++a) {
                 bool selected = false;
-                for (int j = 0; j < k; ++j) selected |= pick[j][l] == a;
-                T sum = 0;
-                for (int f = 0; f < F; ++f) sum += r[f][l] * d_.atoms[a * d_.ld_atoms + f];
-                const T magnitude = sum < 0 ? -sum : sum;
-                if (!selected && magnitude > value) value = magnitude, index = static_cast<Int<T>>(a);
+                for (int j = 0; j < k; ++j) selected |= s.pick[j][l] == a;
+                T sum = 0, left = d_.diagonal[a];
+                for (int f = 0; f < F; ++f) sum += s.r[f][l] * d_.atoms[a * d_.ld_atoms + f];
+                T score = sum < 0 ? -sum : sum;
+                if constexpr (ols) {
+                    for (int j = 0; j < k; ++j) {
+                        T along = 0;
+                        for (int f = 0; f < F; ++f) along += s.q[j][f][l] * d_.atoms[a * d_.ld_atoms + f];
+                        left -= along * along;
+                    }
+                    const bool candidate = left > 16 * Lanes<T>::epsilon * d_.diagonal[a] &&
+                                           sum * sum > kFloor * kFloor * s.norm2[l] * d_.diagonal[a];
+                    score = candidate ? sum * sum / left : T(0);
+                }
+                if (!selected && score > value) value = score, index = static_cast<Int<T>>(a);
             }
-            best.value[l] = value;
-            best.index[l] = index;
+            s.best.value[l] = value;
+            s.best.index[l] = index;
         }
+        if constexpr (ols) stop_without_candidate(s, k);
     }
 
     SF_INLINE void gather(I index, V* atom) const {
@@ -233,75 +278,28 @@ class SmallCoder {
         for (int f = 0; f < F; ++f) atom[f] = load(rows[f]);
     }
 
-    SF_INLINE void write(int64_t begin, int n, const V* gamma, const I* pick, I exponent, I count, I status) const {
-        const I shift = exponent - static_cast<Int<T>>(*d_.exponent);
-        const I half = shift >> 1, rest = shift - half;
-        constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
-        constexpr Int<T> bias = sizeof(T) == 4 ? 127 : 1023;
-        const V scale = reinterpret_cast<V>((half + bias) << mantissa);
-        const V more = reinterpret_cast<V>((rest + bias) << mantissa);
-        const I nonfinite = status == code_of(OmpStatus::nonfinite);
-        const V nan = V{} + static_cast<T>(__builtin_nanf(""));
-        V values[F];
-        for (int j = 0; j < F; ++j) values[j] = nonfinite ? nan : gamma[j] * scale * more;
-        const int64_t s = p_.n_nonzero;
-        T* const out = static_cast<T*>(p_.values) + begin * s;
-        write_rows<T>(out, n, values, nonfinite ? nan : V{});
-        if (p_.index_type == IndexType::int64)
-            write_rows<int64_t>(static_cast<int64_t*>(p_.indices) + begin * s, n, pick, I{});
-        else
-            write_rows<int32_t>(static_cast<int32_t*>(p_.indices) + begin * s, n, pick, I{});
-        int32_t counts[lanes];
-        uint8_t codes[lanes];
-        for (int l = 0; l < lanes; ++l) counts[l] = static_cast<int32_t>(count[l]);
-        for (int l = 0; l < lanes; ++l) codes[l] = static_cast<uint8_t>(status[l]);
-        __builtin_memcpy(p_.counts + begin, counts, static_cast<unsigned long>(n) * sizeof(int32_t));
-        __builtin_memcpy(p_.status + begin, codes, static_cast<unsigned long>(n));
-    }
-
-    // Rows of n_nonzero numbers: F columns, then padding.
-    template <typename Out, typename Column>
-    SF_INLINE void write_rows(Out* out, int n, const Column* columns, Column padding) const {
-        const int64_t s = p_.n_nonzero;
-        if constexpr (sizeof(Out) == sizeof(T)) {
-            if (n == lanes && s <= 4) {
-                V wide[4];
-                for (int j = 0; j < 4; ++j) wide[j] = reinterpret_cast<V>(j < F ? columns[j] : padding);
-                T* const rows = reinterpret_cast<T*>(out);
-                if (s == 1) return store_rows<T, 1>(wide, rows);
-                if (s == 2) return store_rows<T, 2>(wide, rows);
-                if (s == 3) return store_rows<T, 3>(wide, rows);
-                return store_rows<T, 4>(wide, rows);
-            }
-        }
-        for (int l = 0; l < n; ++l) {
-            for (int j = 0; j < F && j < s; ++j) out[l * s + j] = static_cast<Out>(columns[j][l]);
-            for (int64_t j = F; j < s; ++j) out[l * s + j] = static_cast<Out>(padding[l]);
-        }
-    }
-
     const OmpProblem& p_;
     const PackedDictionary<T>& d_;
     const int limit_;
     V table_[F][2];  // D^T of the first atoms, for a gather in registers
 };
 
-template <typename T, int F>
+template <typename T, int F, bool ols>
 static void code_small(const OmpProblem& p, const PackedDictionary<T>& d, int64_t begin, int64_t end) {
-    SmallCoder<T, F>(p, d).code(begin, end);
+    SmallCoder<T, F, ols>(p, d).code(begin, end);
 }
 
-template <typename T>
+template <typename T, bool ols>
 static void code_small(const OmpProblem& p, const PackedDictionary<T>& d, int64_t begin, int64_t end) {
     switch (d.n_features) {
-        case 1: return code_small<T, 1>(p, d, begin, end);
-        case 2: return code_small<T, 2>(p, d, begin, end);
-        case 3: return code_small<T, 3>(p, d, begin, end);
-        case 4: return code_small<T, 4>(p, d, begin, end);
-        case 5: return code_small<T, 5>(p, d, begin, end);
-        case 6: return code_small<T, 6>(p, d, begin, end);
-        case 7: return code_small<T, 7>(p, d, begin, end);
-        default: return code_small<T, 8>(p, d, begin, end);
+        case 1: return code_small<T, 1, ols>(p, d, begin, end);
+        case 2: return code_small<T, 2, ols>(p, d, begin, end);
+        case 3: return code_small<T, 3, ols>(p, d, begin, end);
+        case 4: return code_small<T, 4, ols>(p, d, begin, end);
+        case 5: return code_small<T, 5, ols>(p, d, begin, end);
+        case 6: return code_small<T, 6, ols>(p, d, begin, end);
+        case 7: return code_small<T, 7, ols>(p, d, begin, end);
+        default: return code_small<T, 8, ols>(p, d, begin, end);
     }
 }
 

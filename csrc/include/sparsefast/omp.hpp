@@ -1,7 +1,9 @@
-// Batched Orthogonal Matching Pursuit: for each signal x pick at most n_nonzero rows of a dictionary D, greedily by
-// |<d, r>|, and refit the coefficients by least squares on the support after each pick.
+// Batched sparse coding: for each signal x at most n_nonzero rows of a dictionary D and their coefficients, by
+// Orthogonal Matching Pursuit (greedily by |<d, r>|, with the coefficients refitted by least squares after each pick)
+// and its relatives.
 //
-// Sources: Pati, Rezaiifar, Krishnaprasad 1993 (OMP); Rubinstein, Zibulevsky, Elad 2008 (Batch-OMP: shared Gram).
+// Sources: Pati, Rezaiifar, Krishnaprasad 1993 (OMP); Rubinstein, Zibulevsky, Elad 2008 (Batch-OMP: shared Gram); those
+// of the relatives are beside their kernels. What each computes, to the last stop, is in kernels/reference.
 //
 // The functions take pointers and sizes, never allocate and never throw; the caller checks shapes. Results of a signal
 // depend neither on its neighbours nor on the number of threads.
@@ -25,6 +27,16 @@ enum class OmpStatus : uint8_t {
 // a vector lane, no Gram.
 enum class OmpMethod : int { gram = 0, residual = 1, small = 2 };
 
+// Which atoms are picked, and how their coefficients are found.
+enum class OmpCoder : int {
+    omp = 0,       // |<d, r>|
+    ols = 1,       // |<d, r>| / ||d outside the span of the selected||: the smallest residual
+    positive = 2,  // <d, r>, with non-negative least squares
+    masked = 3,    // |<d, r>| over the observed features of each signal
+    topk = 4,      // the largest |<d, x>| at once, which are the coefficients
+    iht = 5,       // iterative hard thresholding
+};
+
 struct OmpDictionary {
     DType dtype;
     int64_t n_atoms;
@@ -33,8 +45,9 @@ struct OmpDictionary {
 };
 
 struct OmpProblem {
+    OmpCoder coder;
     OmpDictionary dictionary;
-    const void* packed;  // written by omp_pack for this very dictionary
+    const void* packed;  // written by omp_pack_atoms, and omp_pack_gram, for this very dictionary
     Matrix signals;      // (n_signals, n_features)
     int64_t n_nonzero;   // columns of values and indices
     const void* tol;     // null, one number (tol_stride 0) or one per signal; a bound on ||r||, in units of the signals
@@ -43,6 +56,20 @@ struct OmpProblem {
     void* indices;    // (n_signals, n_nonzero), dense
     int32_t* counts;  // (n_signals,)
     uint8_t* status;  // (n_signals,)
+    IndexType index_type;
+    Matrix mask;           // masked: (n_signals, n_features) bytes, not zero where a feature is observed
+    bool positive;         // topk: the largest <d, x>, none of them negative
+    int64_t n_iterations;  // iht
+    double step;           // iht: in units of the dictionary as given; 0 for the normalised step
+};
+
+// Vector quantisation: the nearest row of a codebook, packed by omp_pack_atoms.
+struct NearestProblem {
+    OmpDictionary codebook;
+    const void* packed;
+    Matrix signals;   // (n_signals, n_features)
+    void* indices;    // (n_signals,)
+    void* distances;  // (n_signals,): ||x - d||_2, of the signals' type
     IndexType index_type;
 };
 
@@ -62,12 +89,18 @@ constexpr int64_t kGramRows = 64;
 void omp_pack_gram(const OmpDictionary& dictionary, const Matrix& gram, void* packed, int64_t begin, int64_t end,
                    int n_threads);
 
-int64_t omp_workspace_bytes(const OmpDictionary& dictionary, int64_t n_signals, int64_t n_nonzero, int n_threads);
+int64_t omp_workspace_bytes(const OmpDictionary& dictionary, OmpCoder coder, int64_t n_signals, int64_t n_nonzero,
+                            int n_threads);
 
 // Codes signals [begin, end). `workspace` holds omp_workspace_bytes and is aligned to kAlignment.
 void omp(const OmpProblem& problem, int64_t begin, int64_t end, void* workspace, int n_threads);
 
 // A rough count of floating-point operations per signal, by which callers choose threads and split long calls.
-int64_t omp_flops(const OmpDictionary& dictionary, int64_t n_nonzero);
+double omp_flops(const OmpProblem& problem);
+
+// The same for nearest_code; it needs no method, and no Gram.
+int64_t nearest_workspace_bytes(const OmpDictionary& codebook, int64_t n_signals, int n_threads);
+void nearest_code(const NearestProblem& problem, int64_t begin, int64_t end, void* workspace, int n_threads);
+double nearest_flops(const OmpDictionary& codebook);
 
 }  // namespace sparsefast

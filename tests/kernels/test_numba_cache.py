@@ -1,0 +1,125 @@
+"""Compiled code on disk: read again by the next process, compiled anew after any change of source, done without where
+nothing can be written."""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sparsefast
+from sparsefast.kernels.numba import common_serial, compiler
+
+RANGES = {
+    "omp_serial": "omp_range",
+    "ols_serial": "ols_range",
+    "positive_serial": "positive_range",
+    "masked_serial": "masked_range",
+    "topk_serial": "topk_range",
+    "iht_serial": "iht_range",
+    "nearest_code_serial": "nearest_code_range",
+    "common_serial": "gram_rows",
+}
+
+# One atom of a signal that has two features and correlates with one atom only: the second entry is padding.
+CODE = """
+import json
+import numpy as np
+from sparsefast.kernels.numba import topk
+values, indices, counts, status = np.ones((1, 2)), np.ones((1, 2), np.int64), np.ones(1, np.int32), np.ones(1, np.uint8)
+layout = topk.prepare(np.eye(2), None, 1)
+topk.topk(np.array([[3.0, 0.0]]), layout, 2, False, values, indices, counts, status, 1)
+stats = topk._kernel(np.dtype(float), np.dtype(np.int64)).stats
+hits = sum(stats.cache_hits.values())
+print(json.dumps({"values": values[0].tolist(), "status": int(status[0]), "hits": hits, "path": stats.cache_path}))
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of what the Numba kernels are made of, with nothing compiled; the folder of its kernels."""
+    source = Path(sparsefast.__file__).parent / "kernels"
+    kernels = tmp_path / "sparsefast" / "kernels"
+    (kernels / "numba").mkdir(parents=True)
+    (tmp_path / "sparsefast" / "__init__.py").write_text("")
+    for path in [source / "__init__.py", source / "status.py", *(source / "numba").glob("*.py")]:
+        shutil.copy(path, kernels / path.relative_to(source))
+    return kernels
+
+
+def run_in(package: Path, **environment: str) -> dict[str, Any]:
+    """What a new process finds with that copy."""
+    variables = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | environment
+    for name in ("NUMBA_CACHE_DIR", "PYTHONPATH"):
+        variables.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE],
+        cwd=package.parent.parent, env=variables, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_code_is_compiled_once_and_anew_when_any_of_its_sources_changes(package: Path) -> None:
+    found = run_in(package)
+    assert (found["values"], found["status"], found["hits"]) == ([3.0, 0.0], 3, 0)
+    found = run_in(package)
+    assert (found["values"], found["status"], found["hits"]) == ([3.0, 0.0], 3, 1)
+
+    # A function in a file that topk_serial imports.
+    replace(package / "numba" / "common_serial.py", "values[n, j] = padding", "values[n, j] = padding - 7")
+    found = run_in(package)
+    assert (found["values"], found["status"], found["hits"]) == ([3.0, -7.0], 3, 0)
+
+    # A constant in a file without compiled code.
+    replace(package / "status.py", "ORTHOGONAL = (\n        3,", "ORTHOGONAL = (\n        9,")
+    found = run_in(package)
+    assert (found["values"], found["status"], found["hits"]) == ([3.0, -7.0], 9, 0)
+
+
+@pytest.mark.parametrize("module", RANGES)
+def test_all_that_is_compiled_stands_in_a_file_that_the_cache_knows(module: str) -> None:
+    outermost = getattr(importlib.import_module(f"sparsefast.kernels.numba.{module}"), RANGES[module])
+    files = {Path(function.__code__.co_filename).resolve() for function in reached(outermost, set())}
+    assert Path(common_serial.__file__).resolve() in files
+    assert files <= {path.resolve() for path in compiler.sources()}
+
+
+def reached(function: Callable[..., Any], seen: set[Any]) -> Iterator[Callable[..., Any]]:
+    """A function and all compiled ones that it calls, directly or not."""
+    seen.add(function)
+    yield function
+    for name in function.__code__.co_names:
+        called = getattr(function.__globals__.get(name), "py_func", None)
+        if called is not None and called not in seen:
+            yield from reached(called, seen)
+
+
+def test_every_kernel_is_among_those_that_were_looked_at() -> None:
+    files = {path.stem for path in compiler.sources() if path.stem.endswith("_serial")}
+    assert files - set(RANGES) == {"largest_serial"}  # which has parts for topk and iht only
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions as on POSIX")
+def test_an_install_that_cannot_be_written_to_compiles_all_the_same(package: Path, tmp_path: Path) -> None:
+    """Numba keeps compiled code beside the source, else in the user's cache, else we do without."""
+    # Root writes where nobody may: a file where the directory would be stops it too.
+    (package / "numba" / "__pycache__").write_text("")
+    nowhere = tmp_path / "nowhere"
+    nowhere.write_text("")
+    for home, cached in ((tmp_path / "home", True), (nowhere, False)):
+        found = run_in(package, HOME=str(home), XDG_CACHE_HOME=str(home))
+        assert found["values"] == [3.0, 0.0]
+        assert (found["path"] is not None and found["path"].startswith(str(home))) == cached
