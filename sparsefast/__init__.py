@@ -1,5 +1,8 @@
 """sparsefast: fast sparse coding for PyTorch and NumPy arrays on CPUs.
 
+`omp` (and its variants: `selection="ols"`, `positive=True`), `omp_masked`, `iht` and `topk` code signals sparsely in a
+dictionary, `nearest_code` by one atom; `SparseCode.decode` is the way back, and `prepare` makes many calls cheap.
+
 `import sparsefast` loads NumPy alone; every name below is imported when it is first used.
 """
 
@@ -12,12 +15,17 @@ from typing import TYPE_CHECKING, Any
 from sparsefast._version import __version__
 
 if TYPE_CHECKING:
-    from sparsefast.arrays import release_memory
     from sparsefast.dictionaries import overcomplete_dct
     from sparsefast.dispatch import BackendUnavailable, backends, use_backend
     from sparsefast.environment import info
+    from sparsefast.estimators import SparseCoder as SparseCoder
     from sparsefast.kernels.status import Status
+    from sparsefast.ops.iht import iht
+    from sparsefast.ops.nearest_code import NearestCode, nearest_code
     from sparsefast.ops.omp import omp
+    from sparsefast.ops.omp_masked import omp_masked
+    from sparsefast.ops.topk import topk
+    from sparsefast.outputs import release_memory
     from sparsefast.prepared import PreparedDictionary, prepare
     from sparsefast.sparse_code import SparseCode
     from sparsefast.threads import get_num_threads, set_num_threads
@@ -26,34 +34,46 @@ if TYPE_CHECKING:
 # function.
 _HOME = {
     "BackendUnavailable": "sparsefast.dispatch",
+    "NearestCode": "sparsefast.ops.nearest_code",
     "PreparedDictionary": "sparsefast.prepared",
     "SparseCode": "sparsefast.sparse_code",
+    "SparseCoder": "sparsefast.estimators",
     "Status": "sparsefast.kernels.status",
     "backends": "sparsefast.dispatch",
     "get_num_threads": "sparsefast.threads",
+    "iht": "sparsefast.ops.iht",
     "info": "sparsefast.environment",
+    "nearest_code": "sparsefast.ops.nearest_code",
     "omp": "sparsefast.ops.omp",
+    "omp_masked": "sparsefast.ops.omp_masked",
     "overcomplete_dct": "sparsefast.dictionaries",
     "prepare": "sparsefast.prepared",
-    "release_memory": "sparsefast.arrays",
+    "release_memory": "sparsefast.outputs",
     "set_num_threads": "sparsefast.threads",
+    "topk": "sparsefast.ops.topk",
     "use_backend": "sparsefast.dispatch",
 }
 
+# Without SparseCoder: `from sparsefast import *` would import scikit-learn for it.
 __all__ = [
     "BackendUnavailable",
+    "NearestCode",
     "PreparedDictionary",
     "SparseCode",
     "Status",
     "__version__",
     "backends",
     "get_num_threads",
+    "iht",
     "info",
+    "nearest_code",
     "omp",
+    "omp_masked",
     "overcomplete_dct",
     "prepare",
     "release_memory",
     "set_num_threads",
+    "topk",
     "use_backend",
 ]
 
@@ -68,7 +88,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOME, *__all__})
 
 
 if sys.modules.get("torch") is not None:

@@ -18,6 +18,10 @@ from typing import NamedTuple
 
 VARIABLE = "SPARSEFAST_BACKEND"
 
+COMPUTED_IN = {"float16": "float32", "bfloat16": "float32"}
+"""For a dtype that is converted before a kernel sees it: the one it is computed in. A kernel that takes the second
+serves the first too."""
+
 
 class BackendUnavailable(RuntimeError):
     """No backend, or not the one asked for, can run the op here. The message has one line for each backend, with the
@@ -48,6 +52,11 @@ class Choice(NamedTuple):
 
     backend: str
     module: ModuleType
+    form: str
+    """Modules of one backend and of equal form read each other's layouts: "gram" with the Gram matrix, "atoms"
+    without."""
+    layout_key: Callable[[], object] | None
+    """What else a layout depends on, as the instruction set."""
 
 
 def _why_not_cuda() -> str | None:
@@ -206,8 +215,9 @@ def why_not(op: str, backend: str, device: str | None = None, dtype: str | None 
         return f"{op} is not offered yet"
     if device is not None and device != column.device:
         return f"runs on {_device_in_words(column.device)} arrays only"
-    if dtype is not None and dtype not in kernel.dtypes:
-        return f"takes {', '.join(kernel.dtypes)}, not {dtype}"
+    if dtype is not None and COMPUTED_IN.get(dtype, dtype) not in kernel.dtypes:
+        converted = [name for name, wide in COMPUTED_IN.items() if wide in kernel.dtypes]
+        return f"takes {', '.join([*kernel.dtypes, *converted])}, not {dtype}"
     with _lock:
         if backend not in _probed:
             _probed[backend] = column.why_not()
@@ -229,11 +239,12 @@ def backends(op: str, device: str | None = None, dtype: str | None = None) -> li
     Parameters
     ----------
     op : str
-        The name of a public function, such as "omp".
+        The name of a public function, such as "omp" or "topk"; "ols" and "positive" are what `omp` runs with
+        selection="ols" and with positive=True.
     device : {"cpu", "cuda"}, optional
         Only those that take arrays of this device.
     dtype : str, optional
-        Only those that take this dtype, such as "float32".
+        Only those that take this dtype, such as "float32"; those that take float32 take float16 and bfloat16 too.
 
     Returns
     -------
@@ -267,7 +278,8 @@ def _resolve(op: str, device: str, dtype: str, requested: str | None) -> Choice:
     candidates = [b.name for b in _BACKENDS.values() if b.automatic] if automatic else [str(requested)]
     for name in candidates:
         if why_not(op, name, device, dtype) is None:
-            choice = Choice(name, importlib.import_module(_kernels(op)[name].module))
+            module = importlib.import_module(_kernels(op)[name].module)
+            choice = Choice(name, module, getattr(module, "FORM", "gram"), getattr(module, "layout_key", None))
             with _lock:
                 _chosen[op, device, dtype, requested] = choice
             return choice

@@ -1,108 +1,116 @@
-"""PreparedDictionary: a dictionary with its Gram matrix and packed layouts, kept from call to call."""
+"""PreparedDictionary: a dictionary with its packed layouts, kept from call to call."""
 
 from __future__ import annotations
 
 import threading
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from sparsefast import _native, arrays, dispatch
 from sparsefast.arrays import Array, Kind
+from sparsefast.dispatch import Choice
+from sparsefast.kinds import widen
 
-_DTYPES = ("float32", "float64")
-_INTEGERS = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+_INTEGERS = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 _same_bytes = getattr(_native.module, "same_bytes", None)
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two arrays hold the same bits; `b` is C-contiguous. NaN is the same as itself, and -0.0 is not 0.0."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
+    """Whether two arrays of one shape and dtype hold the same bits; `b` is C-contiguous. NaN is the same as itself, and
+    -0.0 is not 0.0."""
     if _same_bytes is not None and a.flags.c_contiguous:
         return bool(_same_bytes(a, b))
     integers = _INTEGERS[a.itemsize]
     return bool((a.view(integers) == b.view(integers)).all())
 
 
+def _same_gram(a: Any, b: Any) -> bool:
+    # Unlike that of the dictionary, its view is taken anew each time, and may have another shape by now.
+    return a.shape == b.shape and a.dtype == b.dtype and _same(a, b)
+
+
 class _Packed:
     """One state of the dictionary: private copies, and the layouts that backends made of them."""
 
-    __slots__ = ("dictionary", "gram", "layouts")
+    __slots__ = ("dictionary", "gram", "layouts", "raw", "raw_gram")
 
-    def __init__(self, dictionary: np.ndarray, gram: np.ndarray | None) -> None:
-        self.dictionary = np.array(dictionary, order="C")
-        self.gram = None if gram is None else np.array(gram, order="C")
-        self.layouts: dict[tuple[str, object], Any] = {}
+    def __init__(self, raw: np.ndarray, raw_gram: np.ndarray | None, dtype: str) -> None:
+        self.raw = np.array(raw, order="C")
+        self.raw_gram = None if raw_gram is None else np.array(raw_gram, order="C")
+        # What kernels read: of 16-bit numbers a copy in float32, otherwise the same arrays.
+        self.dictionary = widen(self.raw, dtype)
+        self.gram = None if self.raw_gram is None else widen(self.raw_gram, dtype)
+        self.layouts: dict[tuple[str, str, object], Any] = {}
 
 
-def check_dictionary(op: str, dictionary: Array, gram: Array | None) -> tuple[Kind, str, str]:
-    """Check a dictionary and its Gram matrix; return the kind, device and dtype.
+def check_dictionary(
+    op: str, dictionary: Array, gram: Array | None = None, name: str = "dictionary"
+) -> tuple[Kind, str, str]:
+    """Check a dictionary, which the op calls `name`, and its Gram matrix; return the kind, device and dtype.
 
     Raises
     ------
-    TypeError, ValueError, NotImplementedError
+    TypeError, ValueError
         Naming the argument, what it was and what it must be.
     """
-    kind = arrays.kind_of(dictionary, f"{op}: dictionary")
-    device, dtype = arrays.describe(dictionary, kind, f"{op}: dictionary", _DTYPES)
+    kind = arrays.kind_of(dictionary, f"{op}: {name}")
+    device, dtype = arrays.describe(dictionary, kind, f"{op}: {name}")
     shape = tuple(dictionary.shape)
     if len(shape) != 2 or not shape[0] or not shape[1]:
-        raise ValueError(
-            f"{op}: dictionary has shape {shape}; it must be (n_atoms, n_features), with at least one of each"
-        )
-    kind.refuse_gradient(dictionary, f"{op}: dictionary")
+        raise ValueError(f"{op}: {name} has shape {shape}; it must be (n_atoms, n_features), with at least one of each")
     if gram is not None:
         other = arrays.kind_of(gram, f"{op}: gram")
-        described = arrays.describe(gram, other, f"{op}: gram", _DTYPES)
-        arrays.require_same(op, "dictionary", (kind, device, dtype), "gram", (other, *described))
+        described = arrays.describe(gram, other, f"{op}: gram")
+        arrays.require_same(op, name, (kind, device, dtype), "gram", (other, *described))
         if tuple(gram.shape) != (shape[0], shape[0]):
             raise ValueError(
                 f"{op}: gram has shape {tuple(gram.shape)}; it must be (n_atoms, n_atoms) = ({shape[0]}, {shape[0]})"
             )
-        other.refuse_gradient(gram, f"{op}: gram")
     return kind, device, dtype
 
 
 class PreparedDictionary:
-    """A dictionary prepared for many calls: pass it to `omp` in place of the dictionary.
+    """A dictionary prepared for many calls: pass it to the sparse coders in place of the dictionary.
 
-    It keeps a private copy and, for each backend that has used it, the Gram matrix and the packed layout, made by the
-    first call that needs them. Before each call it compares the caller's array with the copy, bit for bit (2
-    microseconds for 256 atoms of 64 features), and packs anew when it changed, so that results are those of the
-    dictionary as it is now. Threads may share one. Pickling keeps the copy, and neither the layouts nor the tie to
-    the caller's array.
+    It keeps a private copy and, for each backend that has used it, the packed layouts, made by the first call that
+    needs them: one with the Gram matrix for `omp` and `iht`, one without for `omp_masked`, `topk` and `nearest_code`.
+    Before each call it compares the caller's array with the copy, bit for bit (2 microseconds for 256 atoms of 64
+    features), and packs anew when it changed, so that results are those of the dictionary as it is now. Threads may
+    share one. Pickling keeps the copy, and neither the layouts nor the tie to the caller's array.
 
     Parameters
     ----------
-    dictionary : array of shape (n_atoms, n_features), float32 or float64
-        Atoms are rows, of any norm. NumPy, or PyTorch on the CPU.
+    dictionary : array of shape (n_atoms, n_features), float16, bfloat16 (PyTorch), float32 or float64
+        Atoms are rows, of any norm. NumPy, or PyTorch on the CPU. Of 16-bit numbers a float32 copy is kept too, which
+        kernels read; `dtype` stays that of the array, and so must the signals' be. A tensor that requires grad gets
+        its gradient from the calls that are made with this.
     gram : array of shape (n_atoms, n_atoms), optional
         `dictionary @ dictionary.T`, if it is known already. Should the dictionary change later and this array not, it
         is out of date and is computed from then on.
     watch : bool
-        False promises that the array will not change, or that changes do not matter, and saves the comparison.
+        False promises that the array will not change, or that changes do not matter, and saves the comparison. The
+        array is then forgotten, and gets no gradient.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not an array, or of the wrong dtype or shape.
-    NotImplementedError
-        If a tensor requires grad and grad mode is on: there is no gradient yet.
+    BackendUnavailable
+        If it does not lie on the CPU: with the reason for each backend.
     """
 
     __slots__ = (
         "_gram",
         "_kind",
         "_lock",
-        "_source",
         "_source_key",
         "_source_view",
         "_state",
         "dtype",
         "n_atoms",
         "n_features",
+        "source",
     )
 
     def __init__(self, dictionary: Array, gram: Array | None = None, *, watch: bool = True) -> None:
@@ -111,14 +119,14 @@ class PreparedDictionary:
             dispatch.resolve("omp", device.partition(":")[0], dtype, None)
         self._kind = kind
         self._lock = threading.RLock()
-        self._source: Any = dictionary if watch else None
+        self.source: Any = dictionary if watch else None
         self._gram: Any = gram if watch else None
         # A view of its own, because assigning to `array.shape` must not reach it.
         self._source_view: Any = kind.raw_view(dictionary) if watch else None
         self._source_key = kind.memory(dictionary) if watch else None
-        self._state = _Packed(kind.view(dictionary), None if gram is None else kind.view(gram))
+        self._state = _Packed(kind.raw_view(dictionary), None if gram is None else kind.raw_view(gram), dtype)
         self.dtype: str = dtype
-        self.n_atoms, self.n_features = (int(n) for n in self._state.dictionary.shape)
+        self.n_atoms, self.n_features = (int(n) for n in self._state.raw.shape)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,29 +139,25 @@ class PreparedDictionary:
         return "cpu"
 
     def numpy(self) -> np.ndarray:
-        """The dictionary as it is now: a read-only NumPy array of the private copy."""
+        """The dictionary as it is now: a read-only NumPy array of the private copy, float32 for 16-bit numbers."""
         copy = self.current()[...]
         copy.flags.writeable = False
         return copy
 
     def current(self) -> np.ndarray:
-        """The private copy, brought up to date. Not to be written to: `numpy()` hands out what the public may hold."""
+        """The private copy that kernels read, brought up to date. Not to be written to: `numpy()` hands out what the
+        public may hold."""
         return self._refreshed().dictionary
-
-    def refuse_gradient(self, op: str) -> None:
-        """Raise if the caller expects to differentiate through the dictionary that this was made from."""
-        if self._source is not None:
-            self._kind.refuse_gradient(self._source, f"{op}: dictionary")
 
     def _refreshed(self) -> _Packed:
         state = self._state
-        if self._source is None:
+        if self.source is None:
             return state
         kind = self._kind
         source = self._source_view
-        if kind.memory(self._source) != self._source_key:
+        if kind.memory(self.source) != self._source_key:
             source = self._moved()
-        if _same(source, state.dictionary) and (self._gram is None or _same(kind.raw_view(self._gram), state.gram)):
+        if _same(source, state.raw) and (self._gram is None or _same_gram(kind.raw_view(self._gram), state.raw_gram)):
             return state
         with self._lock:
             if self._state is not state:  # another thread has seen the same change
@@ -161,15 +165,15 @@ class PreparedDictionary:
             gram = None
             if self._gram is not None:
                 gram = kind.raw_view(self._gram)
-                if state.gram is not None and _same(gram, state.gram):
+                if state.raw_gram is not None and _same_gram(gram, state.raw_gram):
                     # The dictionary changed and its Gram did not: it belongs to what the dictionary was.
                     self._gram = gram = None
-            self._state = _Packed(source, gram)
+            self._state = _Packed(source, gram, self.dtype)
             return self._state
 
     def _moved(self) -> np.ndarray:
         """The view anew, after `tensor.data = other`, `array.shape = other` or their like."""
-        source, kind = self._source, self._kind
+        source, kind = self.source, self._kind
         now = tuple(source.shape), kind.dtype(source), kind.device(source)
         if now != (self.shape, self.dtype, "cpu"):
             raise ValueError(
@@ -179,35 +183,42 @@ class PreparedDictionary:
         self._source_view, self._source_key = kind.raw_view(source), kind.memory(source)
         return self._source_view
 
-    def layout(self, backend: str, module: ModuleType, n_threads: int) -> Any:
-        """The layout that a backend's kernel module made of the dictionary as it is now."""
+    def layout(self, choice: Choice, n_threads: int) -> Any:
+        """The layout that the chosen kernel module made of the dictionary as it is now; the modules of one
+        form and backend share it."""
         state = self._refreshed()
-        # A backend whose layout depends on something else too, as the instruction set, says so in `layout_key`.
-        variant = getattr(module, "layout_key", None)
-        key = (backend, None if variant is None else variant())
+        backend, module, form, variant = choice
+        key = (backend, form, None if variant is None else variant())
         layout = state.layouts.get(key)
         if layout is None:
             with self._lock:
                 layout = state.layouts.get(key)
                 if layout is None:
-                    layout = state.layouts[key] = module.prepare(state.dictionary, state.gram, n_threads)
+                    gram = state.gram if form == "gram" else None
+                    layout = state.layouts[key] = module.prepare(state.dictionary, gram, n_threads)
         return layout
 
     def __repr__(self) -> str:
-        made = ", ".join(sorted({backend for backend, _ in self._state.layouts})) or "none yet"
+        made = ", ".join(sorted({backend for backend, _, _ in self._state.layouts})) or "none yet"
         return (
             f"PreparedDictionary({self.n_atoms} atoms of {self.n_features} features, {self.dtype}, packed for: {made})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self._refreshed()
-        return _restored, (state.dictionary, state.gram)
+        return _restored, (state.raw, state.raw_gram, self.dtype)
 
 
-def _restored(dictionary: np.ndarray, gram: np.ndarray | None) -> PreparedDictionary:
-    return PreparedDictionary(dictionary, gram, watch=False)
+def _restored(raw: np.ndarray, raw_gram: np.ndarray | None, dtype: str) -> PreparedDictionary:
+    prepared = object.__new__(PreparedDictionary)
+    prepared._kind, prepared._lock = arrays.NUMPY, threading.RLock()
+    prepared.source = prepared._source_view = prepared._source_key = prepared._gram = None
+    prepared._state = _Packed(raw, raw_gram, dtype)
+    prepared.dtype = dtype
+    prepared.n_atoms, prepared.n_features = (int(n) for n in raw.shape)
+    return prepared
 
 
 def prepare(dictionary: Array, gram: Array | None = None, *, watch: bool = True) -> PreparedDictionary:
-    """Prepare a dictionary for many calls of `omp`: see PreparedDictionary, which this returns."""
+    """Prepare a dictionary for many calls of the sparse coders: see PreparedDictionary, which this returns."""
     return PreparedDictionary(dictionary, gram, watch=watch)

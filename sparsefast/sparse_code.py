@@ -10,11 +10,14 @@ import numpy as np
 from sparsefast import arrays
 from sparsefast.arrays import Array
 
+_new = object.__new__
+
 
 class SparseCode:
     """Sparse codes of signals: for each signal up to `n_nonzero` atoms of a dictionary and their coefficients.
 
-    Entries stand in the order in which the atoms were selected. A signal with fewer atoms is padded with index 0 and
+    Entries stand in the order in which the atoms were selected, those of `topk` and `iht` in order of decreasing
+    |value|. A signal with fewer atoms is padded with index 0 and
     value 0; `counts` says where the padding begins. A signal that held NaN or infinity has count 0 and NaN in all its
     values, so that whatever is computed from it is NaN and not a silent zero.
 
@@ -26,7 +29,7 @@ class SparseCode:
     ----------
     indices : array of shape (..., n_signals, n_nonzero), int32 (int64 in PyTorch)
         The atoms, as rows of the dictionary.
-    values : array of shape (..., n_signals, n_nonzero), float32 or float64
+    values : array of shape (..., n_signals, n_nonzero), float16, bfloat16 (PyTorch), float32 or float64
         Their coefficients.
     counts : array of shape (..., n_signals), int32
         How many entries of each signal are in use.
@@ -68,10 +71,10 @@ class SparseCode:
         self.indices, self.values, self.counts, self.status = indices, values, counts, status
         self.n_atoms = arrays.index(n_atoms, "SparseCode: n_atoms")
 
-    @classmethod
-    def _make(cls, indices: Any, values: Any, counts: Any, status: Any, n_atoms: int) -> SparseCode:
+    @staticmethod
+    def _make(indices: Any, values: Any, counts: Any, status: Any, n_atoms: int) -> SparseCode:
         """Without the checks: for ops, which made the arrays, and for trees, whose leaves need not be arrays."""
-        code = object.__new__(cls)
+        code = _new(SparseCode)
         code.indices, code.values, code.counts, code.status, code.n_atoms = indices, values, counts, status, n_atoms
         return code
 
@@ -164,10 +167,12 @@ class SparseCode:
         return SparseCode._make(moved.indices, values, moved.counts, moved.status, self.n_atoms)
 
     def numpy(self) -> SparseCode:
-        """The same codes in NumPy arrays: shares memory with tensors on the CPU; int64 indices stay int64."""
+        """The same codes in NumPy arrays: shares memory with tensors on the CPU, but for bfloat16 values, which NumPy
+        lacks and which become float32; int64 indices stay int64."""
         if arrays.kind_of(self.values, "SparseCode: values") is arrays.NUMPY:
             return self
-        return self._map(lambda x: x.detach().cpu().numpy())
+        torch = arrays.torch_ready().torch
+        return self._map(lambda x: (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy())
 
     def torch(self) -> SparseCode:
         """The same codes in PyTorch tensors: shares memory with NumPy arrays, but for int32 indices, which become
@@ -185,27 +190,35 @@ class SparseCode:
         """A copy that shares no memory with this one."""
         return self._map(lambda x: x.copy() if isinstance(x, np.ndarray) else x.clone())
 
-    def decode(self, dictionary: Array) -> Array:
+    def decode(self, dictionary: Array, *, straight_through: Array | None = None) -> Array:
         """The signals that the codes stand for: sum over entries of value times atom.
 
         Parameters
         ----------
         dictionary : array of shape (n_atoms, n_features), or PreparedDictionary
             Of the kind, device and dtype of the values. In PyTorch the result differentiates through it and the values.
+        straight_through : tensor of shape (..., n_signals, n_features), optional
+            The signals that were coded. The result is the same, but its gradient goes to these signals unchanged, as
+            if coding and decoding were the identity, and nowhere else (the straight-through estimator: Bengio, Léonard
+            and Courville 2013, arXiv 1308.3432). PyTorch only.
 
         Returns
         -------
         array of shape (..., n_signals, n_features)
-            Needs no memory beyond the result. Signals with status NONFINITE decode to NaN.
+            Of the dtype of the values; 16-bit ones are summed in float32, in a copy of the dictionary. Signals with
+            status NONFINITE decode to NaN.
 
         Raises
         ------
+        TypeError
+            If the arrays are of different kinds or dtypes, or `straight_through` is not a tensor.
         ValueError
-            If the dictionary has not `n_atoms` rows.
+            If the dictionary has not `n_atoms` rows, `straight_through` has not the shape of the result, or devices
+            differ.
         """
         from sparsefast.sparse_decode import decode
 
-        return decode(self, dictionary)
+        return decode(self, dictionary, straight_through)
 
     def to_dense(self) -> Array:
         """The codes as a dense array of shape (..., n_signals, n_atoms), which is large: n_signals * n_atoms values."""
@@ -217,11 +230,23 @@ class SparseCode:
         """The codes as a scipy.sparse.csr_array of shape (n_signals, n_atoms), batch dimensions flattened.
 
         The padding is left out; a signal with status NONFINITE keeps one entry, NaN at atom 0. Within a row the
-        entries stand in the order of selection: call its `sort_indices()` where that matters.
+        entries stand in the order of selection: call its `sort_indices()` where that matters. 16-bit values, which
+        SciPy lacks, become float32.
         """
         from sparsefast.sparse_decode import to_scipy
 
         return to_scipy(self)
+
+    def to_torch_sparse(self) -> Any:
+        """The codes as a torch.sparse_csr_tensor of shape (n_signals, n_atoms), batch dimensions flattened.
+
+        The padding is left out; a signal with status NONFINITE keeps one entry, NaN at atom 0. Columns are sorted
+        within a row. It is of the dtype and device of the values and differentiates through them; codes in NumPy
+        arrays are converted as by `torch()`.
+        """
+        from sparsefast.sparse_decode import to_torch_sparse
+
+        return to_torch_sparse(self)
 
     def equals(self, other: SparseCode, *, rtol: float = 0.0, atol: float = 0.0) -> bool:
         """Whether two codes select the same atoms in the same order, stop for the same reason, and agree in value.
@@ -243,7 +268,8 @@ class SparseCode:
             n *= size
         parts = [f"shape {self.shape}", f"{self.n_nonzero} of {self.n_atoms} atoms"]
         on_cpu = str(self.device) == "cpu"  # a mean on a GPU would wait for it
-        if n and on_cpu:
+        # A tensor of a subclass may have no memory, as while PyTorch traces.
+        if n and on_cpu and type(self.counts).__name__ in ("ndarray", "Tensor"):
             parts.append(f"{float(self.counts.sum()) / n:.3g} on average")
         parts.append(str(self.dtype))
         if not on_cpu:

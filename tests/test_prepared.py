@@ -14,6 +14,7 @@ from sparsefast import dispatch
 from sparsefast.prepared import PreparedDictionary
 
 BACKENDS = sparsefast.backends("omp", device="cpu")
+OPS = dispatch.op_names()
 RNG = np.random.default_rng(0)
 X, D = RNG.standard_normal((20, 9)).astype("f"), RNG.standard_normal((17, 9)).astype("f")
 
@@ -27,15 +28,20 @@ def backend(request):
 @pytest.fixture
 def packed(monkeypatch):
     """The backends that packed a dictionary, in order."""
+    return _counted(monkeypatch, ["omp"], lambda name, module, gram: name)
+
+
+def _counted(monkeypatch, rows, note):
     calls = []
-    for name in BACKENDS:
-        module = dispatch.resolve("omp", "cpu", "float32", name).module
+    for row in rows:
+        for name in sparsefast.backends(row, device="cpu"):
+            module = dispatch.resolve(row, "cpu", "float32", name).module
 
-        def counted(*args, name=name, prepare=module.prepare):
-            calls.append(name)
-            return prepare(*args)
+            def counted(dictionary, gram, n_threads, name=name, module=module, prepare=module.prepare):
+                calls.append(note(name, module, gram))
+                return prepare(dictionary, gram, n_threads)
 
-        monkeypatch.setattr(module, "prepare", counted)
+            monkeypatch.setattr(module, "prepare", counted)
     return calls
 
 
@@ -49,6 +55,33 @@ def test_it_gives_the_answers_of_the_dictionary_and_is_packed_once(backend, pack
         assert sparsefast.omp(X, prepared, 4).equals(expected)
         assert sparsefast.omp(torch.from_numpy(X), prepared, 4).equals(expected)
     assert packed == [backend]
+
+
+FORMS = {
+    "gram": [
+        lambda d: sparsefast.omp(X, d, 4),
+        lambda d: sparsefast.omp(X, d, 4, selection="ols"),
+        lambda d: sparsefast.omp(X, d, 4, positive=True),
+        lambda d: sparsefast.iht(X, d, 4),
+    ],
+    "atoms": [
+        lambda d: sparsefast.omp_masked(X, X > -1, d, 4),
+        lambda d: sparsefast.topk(X, d, 4),
+        lambda d: sparsefast.nearest_code(X, d),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", [name for name in BACKENDS if all(name in sparsefast.backends(op) for op in OPS)])
+def test_ops_of_one_form_share_a_layout_and_only_those_that_need_it_have_a_gram(name, monkeypatch):
+    made = _counted(monkeypatch, OPS, lambda name, module, gram: (module.FORM, gram is not None))
+    prepared = sparsefast.prepare(D, D @ D.T)
+    with sparsefast.use_backend(name):
+        for form in ("atoms", "gram") * 2:
+            for call in FORMS[form]:
+                call(prepared)
+    # The reference has one form, which needs no Gram matrix.
+    assert made == ([("atoms", False)] if name == "reference" else [("atoms", False), ("gram", True)])
 
 
 def test_each_backend_packs_its_own(packed):
@@ -79,6 +112,14 @@ def test_a_change_in_place_is_seen(backend, packed, layout):
         assert packed == [backend]
         assert code.equals(sparsefast.omp(X, dictionary.copy(), 4))
         np.testing.assert_array_equal(prepared.numpy(), dictionary)
+
+
+def test_it_remembers_the_array_it_was_made_from_unless_it_is_not_watched():
+    parameter = torch.nn.Parameter(torch.from_numpy(D.copy()))
+    assert sparsefast.prepare(parameter).source is parameter
+    assert sparsefast.prepare(D).source is D
+    assert sparsefast.prepare(parameter, watch=False).source is None
+    assert pickle.loads(pickle.dumps(sparsefast.prepare(parameter))).source is None
 
 
 def test_every_way_in_which_a_tensor_changes_is_seen():
@@ -194,7 +235,7 @@ def test_threads_that_meet_pack_once(packed):
     [
         ((D.tolist(),), TypeError, "prepare: dictionary is a list"),
         ((D[0],), ValueError, r"prepare: dictionary has shape \(9,\); it must be \(n_atoms, n_features\)"),
-        ((D.astype(int),), TypeError, "prepare: dictionary has dtype int64; it must be float32 or float64"),
+        ((D.astype(int),), TypeError, "prepare: dictionary has dtype int64; it must be float32, float64 or float16"),
         ((D, np.eye(17)), TypeError, "prepare: dictionary is float32 and gram float64"),
         ((D, torch.eye(17)), TypeError, "prepare: dictionary is a NumPy array and gram a PyTorch tensor"),
         (

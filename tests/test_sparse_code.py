@@ -117,6 +117,103 @@ def test_dense_scipy_and_decoded_forms_agree(kind):
     np.testing.assert_array_equal(np.asarray(code.decode(sparsefast.prepare(D))), decoded)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_the_sparse_tensor_of_torch_has_sorted_columns_and_no_padding(kind):
+    x = X.copy()
+    x[0, 1], x[2, 3] = 0, np.nan
+    code = sparsefast.omp(as_kind(x, kind), as_kind(D, kind), S, tol=1.5, backend="reference")
+    sparse = code.to_torch_sparse()
+    assert sparse.layout == torch.sparse_csr
+    assert sparse.shape == (15, K)
+    assert sparse.dtype == torch.float64
+    np.testing.assert_array_equal(sparse.to_dense().reshape(3, 5, K), dense(code))
+    expected = code.to_scipy()
+    expected.sort_indices()
+    np.testing.assert_array_equal(sparse.col_indices(), expected.indices)
+    np.testing.assert_array_equal(sparse.crow_indices(), expected.indptr)
+    assert make(kind)[:0].to_torch_sparse().shape == (0, K)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_the_sparse_tensor_of_torch_differentiates_through_the_values():
+    code = make("torch")
+    values = code.values.clone().requires_grad_()
+    sparse = SparseCode(code.indices, values, code.counts, code.status, K).to_torch_sparse()
+    (sparse @ torch.from_numpy(D)).sum().backward()
+    np.testing.assert_allclose(values.grad, D.sum(axis=1)[code.indices], rtol=1e-13)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_16_bit_values_can_be_had_in_every_form(dtype):
+    code, d = make("torch").to(dtype), torch.from_numpy(D).to(dtype)
+    wide = code.to(torch.float32)
+    expected = wide.decode(d.float())
+    for dictionary in (d, sparsefast.prepare(d)):
+        assert torch.equal(code.decode(dictionary), expected.to(dtype))
+    assert torch.equal(code.to_dense().float(), wide.to_dense())
+    assert torch.equal(code.to_torch_sparse().to_dense().float(), wide.to_torch_sparse().to_dense())
+    assert code.to_scipy().dtype == np.float32
+    np.testing.assert_array_equal(code.to_scipy().toarray(), wide.to_scipy().toarray())
+    # NumPy has no bfloat16.
+    host = code.numpy()
+    assert host.dtype == (np.float16 if dtype == torch.float16 else np.float32)
+    assert host.equals(code)
+    if dtype == torch.float16:
+        for dictionary in (d.numpy(), sparsefast.prepare(d)):
+            assert host.decode(dictionary).dtype == np.float16
+            np.testing.assert_array_equal(host.decode(dictionary), code.decode(d))
+        assert host.to_dense().dtype == np.float16
+        assert host.torch().dtype == dtype
+
+
+def test_straight_through_is_the_reconstruction_with_the_gradient_of_the_identity():
+    code = make("torch")
+    signals = torch.from_numpy(X.copy())
+    signals[0, 0, 0] = torch.nan  # as a mask may hide
+    signals.requires_grad_()
+    dictionary = torch.from_numpy(D).requires_grad_()
+    values = code.values.clone().requires_grad_()
+    code = SparseCode(code.indices, values, code.counts, code.status, K)
+    expected = code.decode(dictionary)
+    result = code.decode(dictionary, straight_through=signals)
+    assert torch.equal(result, expected)
+    weights = torch.from_numpy(RNG.standard_normal(X.shape))
+    (weights * result).sum().backward()
+    assert torch.equal(signals.grad, weights)
+    assert dictionary.grad is None
+    assert values.grad is None
+    prepared = sparsefast.prepare(dictionary)
+    assert torch.equal(code.decode(prepared, straight_through=signals), expected)
+    batched = torch.vmap(torch.func.grad(lambda x, c: c.decode(dictionary.detach(), straight_through=x).sum()))
+    assert (batched(torch.from_numpy(X), make("torch")) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("signals", "error", "message"),
+    [
+        (X, TypeError, "values is a PyTorch tensor and straight_through a NumPy array"),
+        (torch.from_numpy(X).float(), TypeError, "values is float64 and straight_through float32"),
+        (torch.from_numpy(X[0]), ValueError, r"straight_through has shape \(5, 11\); it must be that of the signals"),
+        (3, TypeError, "straight_through is a int; it must be"),
+    ],
+    ids=lambda value: "",
+)
+def test_straight_through_takes_the_signals(signals, error, message):
+    with pytest.raises(error, match="decode: " + message):
+        make("torch").decode(torch.from_numpy(D), straight_through=signals)
+    with pytest.raises(TypeError, match="decode: straight_through is for PyTorch tensors, and values is a NumPy array"):
+        make("numpy").decode(D, straight_through=signals)
+
+
+def test_a_dictionary_that_was_prepared_from_a_tensor_gets_its_gradient():
+    dictionary = torch.from_numpy(D).requires_grad_()
+    code = make("torch")
+    (grad,) = torch.autograd.grad(code.decode(sparsefast.prepare(dictionary)).sum(), dictionary)
+    (expected,) = torch.autograd.grad(code.decode(dictionary).sum(), dictionary)
+    assert torch.equal(grad, expected)
+
+
 def test_decoding_in_torch_differentiates_through_values_and_dictionary():
     code = make("torch")
     dictionary = torch.from_numpy(D).requires_grad_()
@@ -138,7 +235,7 @@ def test_decoding_refuses_what_does_not_belong_together():
         code.decode(D.astype(np.float32))
     wrong = code.copy()
     wrong.indices[0, 0, :2] = 0, K
-    for use in (lambda: wrong.decode(D), wrong.to_dense, wrong.to_scipy):
+    for use in (lambda: wrong.decode(D), wrong.to_dense, wrong.to_scipy, wrong.to_torch_sparse):
         with pytest.raises(ValueError, match="indices run from 0 to 23, and there are 23 atoms"):
             use()
 

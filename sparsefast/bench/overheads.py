@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from sparsefast.bench.case import Case
 from sparsefast.bench.contender import thread_limit
 from sparsefast.bench.data import problem
 from sparsefast.bench.harness import Entry, summarise, take_turns
-from sparsefast.bench.omp import Case
 
 SIGNALS = 8
 CALLS = 200

@@ -1,0 +1,183 @@
+"""The kinds of arrays: NumPy, PyTorch and CuPy. A kind views an array as NumPy without a copy and allocates outputs of
+the same kind.
+
+CuPy arrays and CUDA tensors are recognised, so that the dispatch can say why no backend takes them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from sparsefast.dispatch import COMPUTED_IN
+from sparsefast.outputs import INT32, INT64, empty_codes, empty_nearest
+
+Array = Any
+"""A NumPy, PyTorch or CuPy array; a type checker cannot know more without importing all three."""
+
+_NAMES = {np.dtype(name): name for name in ("float32", "float64", "float16")}
+_FLOAT16 = np.dtype(np.float16)
+
+
+def widen(bits: np.ndarray, dtype: str) -> np.ndarray:
+    """A `raw_view` as numbers that kernels read: of 16-bit numbers an exact copy in float32, of others the same."""
+    if dtype == "bfloat16":  # the upper half of a float32
+        return (bits.astype(np.int32) << 16).view(np.float32)
+    return bits.astype(np.float32) if dtype == "float16" else bits
+
+
+Outputs = tuple[tuple[Array, ...], tuple[np.ndarray, ...]]
+"""Arrays of a kind, and the same memory as NumPy arrays."""
+
+
+class Kind(Protocol):
+    """What an op needs to know of a library of arrays."""
+
+    words: str
+    """For messages, with its article."""
+
+    dtypes: tuple[str, ...]
+    """The names of the dtypes that signals and dictionaries may have."""
+
+    def device(self, x: Array) -> str:
+        """The device in full, such as "cpu" or "cuda:1"."""
+
+    def dtype(self, x: Array) -> str:
+        """The name of its dtype; not a plain name where the bytes are swapped."""
+
+    def view(self, x: Array, dtype: str) -> np.ndarray:
+        """The same memory as a NumPy array that kernels can read, for arrays on the CPU; a copy only where it cannot
+        be, and one in float32 where `dtype`, its own, has 16 bits."""
+
+    def narrowed(self, x: Array, dtype: str) -> Array:
+        """A copy in 16-bit numbers of a float32 array of this kind; what is too large becomes infinite."""
+
+    def raw_view(self, x: Array) -> np.ndarray:
+        """The same memory as a NumPy array object of its own, aligned or not; bfloat16, which NumPy lacks, as
+        int16."""
+
+    def memory(self, x: Array) -> object:
+        """Changes when `x` is given other memory, or another shape, strides or dtype in place; cheap."""
+
+    def wrap(self, x: np.ndarray) -> Array:
+        """The other way round: the same memory as an array of this kind."""
+
+    def codes(self, n: int, n_nonzero: int, dtype: str) -> Outputs:
+        """Uninitialised (values, indices, counts, status) for the dtype of the signals; values float32 for 16 bits."""
+
+    def nearest(self, n: int, dtype: str) -> Outputs:
+        """Uninitialised (indices, distances) for the dtype of the signals; distances float32 for 16 bits."""
+
+
+class NumPyKind:
+    """NumPy arrays."""
+
+    words = "a NumPy array"
+    dtypes: tuple[str, ...] = ("float32", "float64", "float16")
+
+    def device(self, x: Array) -> str:
+        return "cpu"
+
+    def dtype(self, x: Array) -> str:
+        return _NAMES.get(x.dtype) or str(x.dtype)
+
+    def view(self, x: Array, dtype: str) -> np.ndarray:
+        if dtype == "float16":
+            return x.astype(np.float32)
+        # Fields of packed records may lie at addresses that a kernel cannot read from.
+        return x if x.flags.aligned else x.copy()
+
+    def narrowed(self, x: Array, dtype: str) -> Array:
+        with np.errstate(over="ignore", under="ignore"):
+            return x.astype(_FLOAT16)
+
+    def raw_view(self, x: Array) -> np.ndarray:
+        return x[...]
+
+    def memory(self, x: Array) -> object:
+        return None  # the view that was taken stays as it is, whatever is assigned to the array's shape
+
+    def wrap(self, x: np.ndarray) -> Array:
+        return x
+
+    def codes(self, n: int, n_nonzero: int, dtype: str) -> Outputs:
+        out = empty_codes(n, n_nonzero, dtype, INT32)
+        return out, out
+
+    def nearest(self, n: int, dtype: str) -> Outputs:
+        out = empty_nearest(n, dtype, INT32)
+        return out, out
+
+
+class TorchKind:
+    """PyTorch tensors."""
+
+    words = "a PyTorch tensor"
+    dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
+
+    def __init__(self, torch: Any) -> None:
+        self.torch = torch
+        self._names = {getattr(torch, name): name for name in self.dtypes}
+
+    def device(self, x: Array) -> str:
+        return "cpu" if x.is_cpu else str(x.device)
+
+    def dtype(self, x: Array) -> str:
+        if x.layout is not self.torch.strided:
+            return f"{x.layout} {x.dtype}"
+        return self._names.get(x.dtype) or str(x.dtype).removeprefix("torch.")
+
+    def view(self, x: Array, dtype: str) -> np.ndarray:
+        if dtype in COMPUTED_IN:
+            x = x.to(self.torch.float32)
+        try:
+            return x.numpy()
+        except RuntimeError:  # it requires grad, or has its sign bit pending
+            return x.detach().resolve_neg().numpy()
+
+    def narrowed(self, x: Array, dtype: str) -> Array:
+        return x.to(getattr(self.torch, dtype))
+
+    def raw_view(self, x: Array) -> np.ndarray:
+        if x.requires_grad or x.is_neg():
+            x = x.detach().resolve_neg()
+        return x.view(self.torch.int16).numpy() if x.dtype == self.torch.bfloat16 else x.numpy()
+
+    def memory(self, x: Array) -> object:
+        return x.data_ptr(), x.shape, x.stride(), x.dtype
+
+    def wrap(self, x: np.ndarray) -> Array:
+        return self.torch.from_numpy(x)
+
+    def codes(self, n: int, n_nonzero: int, dtype: str) -> Outputs:
+        # Made by NumPy and lent to PyTorch: half a microsecond each, where torch.empty and numpy() take two. The
+        # indices are int64, because that is what PyTorch's own indexing takes.
+        views = empty_codes(n, n_nonzero, dtype, INT64)
+        lend = self.torch.from_numpy
+        return (lend(views[0]), lend(views[1]), lend(views[2]), lend(views[3])), views
+
+    def nearest(self, n: int, dtype: str) -> Outputs:
+        views = empty_nearest(n, dtype, INT64)
+        return (self.wrap(views[0]), self.wrap(views[1])), views
+
+
+class CuPyKind:
+    """CuPy arrays."""
+
+    words = "a CuPy array"
+    dtypes: tuple[str, ...] = ("float32", "float64", "float16")
+
+    def device(self, x: Array) -> str:
+        return f"cuda:{x.device.id}"
+
+    def dtype(self, x: Array) -> str:
+        return str(x.dtype)
+
+    def memory(self, x: Array) -> object:
+        return x.data.ptr
+
+    def _not_here(self, *arguments: Any) -> Any:
+        raise NotImplementedError("a CuPy array has no memory on the CPU")
+
+    view = narrowed = raw_view = wrap = codes = nearest = _not_here
