@@ -89,6 +89,34 @@ SF_INLINE Vec<T> pick_lanes(Vec<T> first, Vec<T> second, IntVec<T> index) {
 #endif
 }
 
+// Stores the lanes of v, and 32-bit `positions` beside them, where the mask is set, one after the other; returns how
+// many. Both outputs have room for all lanes.
+template <typename T>
+SF_INLINE int64_t store_selected(Vec<T> v, IntVec<T> positions, IntVec<T> mask, T* out, int32_t* out_positions) {
+#if SPARSEFAST_ISA_LEVEL >= 4
+    if constexpr (sizeof(T) == 4) {
+        const __mmask16 m = _mm512_movepi32_mask((__m512i)mask);
+        store(out, (Vec<T>)_mm512_maskz_compress_ps(m, (__m512)v));
+        _mm512_storeu_si512(out_positions, _mm512_maskz_compress_epi32(m, (__m512i)positions));
+        return __builtin_popcount(m);
+    } else {
+        const __mmask8 m = _mm512_movepi64_mask((__m512i)mask);
+        store(out, (Vec<T>)_mm512_maskz_compress_pd(m, (__m512d)v));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out_positions),
+                            _mm512_cvtepi64_epi32(_mm512_maskz_compress_epi64(m, (__m512i)positions)));
+        return __builtin_popcount(m);
+    }
+#else
+    int64_t count = 0;
+    for (int l = 0; l < Lanes<T>::n; ++l) {
+        out[count] = v[l];
+        out_positions[count] = static_cast<int32_t>(positions[l]);
+        count += mask[l] != 0;
+    }
+    return count;
+#endif
+}
+
 // Whether any lane of a mask (0 or -1 a lane) is set.
 template <typename T>
 SF_INLINE bool any(IntVec<T> mask) {

@@ -8,8 +8,15 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from sparsefast.bench.case import Case
+    from sparsefast.bench.contender import Contender
+    from sparsefast.bench.overheads import Memory, Overhead
+    from sparsefast.bench.variant import Variant
 
 # Several OpenMP runtimes share this process, ours and the peers'. A pool that spins while another works costs it up to
 # a hundred times its speed, so they are told to sleep; they read this when they are loaded, hence the second process.
@@ -26,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", nargs="?", const="-", metavar="FILE", help="write JSON; to stdout, and the table to stderr, for '-'"
     )
     option("--png", metavar="FILE", help="draw a bar chart (needs matplotlib)")
-    option("--cases", type=_names, metavar="C1,C2", help="which cases (default: all)")
+    option("--variants", type=_names, metavar="V1,V2", help="omp, ols, positive, ... (default: all of the family)")
+    option("--cases", type=_names, metavar="C1,C2", help="which cases, in each variant that has them (default: all)")
     option("--threads", type=_counts, default=[1], metavar="1,2", help="thread counts (default: 1)")
     option("--seconds", type=_seconds, default=1.0, metavar="S", help="time for a contender and case (default: 1)")
     option("--peers", type=_names, metavar="P1,P2", help="which peers, or none (default: all that are installed)")
@@ -88,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
 def to_argv(args: argparse.Namespace) -> list[str]:
     """The command line that gives these arguments."""
     argv = [args.op, f"--seconds={args.seconds}", f"--dtype={args.dtype}"]
-    for name in ("cases", "threads", "peers", "backends", "isa"):
+    for name in ("variants", "cases", "threads", "peers", "backends", "isa"):
         if getattr(args, name):
             argv.append(f"--{name}={','.join(map(str, getattr(args, name)))}")
     for name in ("json", "png"):
@@ -99,17 +107,21 @@ def to_argv(args: argparse.Namespace) -> list[str]:
 
 def _bad_option(args: argparse.Namespace) -> str | None:
     from sparsefast import dispatch
-    from sparsefast.bench.omp import CASES
-    from sparsefast.bench.peers import PEERS
+    from sparsefast.bench.variants import VARIANTS
 
+    cases = dict.fromkeys(case.name for v in VARIANTS.values() for case in (*v.cases, v.tiny))
+    peers = dict.fromkeys(name for v in VARIANTS.values() for name in v.peers)
     for option, given, known in (
-        ("cases", args.cases or [], [*CASES, "tiny"]),
-        ("peers", args.peers or [], [*PEERS, "none"]),
+        ("variants", args.variants or [], VARIANTS),
+        ("cases", args.cases or [], cases),
+        ("peers", args.peers or [], [*peers, "none"]),
         ("backends", args.backends, [*dispatch.backend_names(), "none"]),
     ):
         for name in given:
             if name not in known:
                 return f"--{option}: there is no {name!r}; there are {', '.join(known)}"
+    if not _chosen(args):
+        return f"--cases: {', '.join(args.variants)} has none of {', '.join(args.cases)}"
     for option in ("json", "png"):
         path = getattr(args, option)
         if path not in (None, "-") and not Path(path).absolute().parent.is_dir():
@@ -120,49 +132,91 @@ def _bad_option(args: argparse.Namespace) -> str | None:
     return None
 
 
+def _chosen(args: argparse.Namespace) -> list[tuple[Variant, Case]]:
+    """What is to be measured, in the order of the tables."""
+    from sparsefast.bench.variants import VARIANTS
+
+    found = []
+    for variant in (VARIANTS[name] for name in args.variants or VARIANTS):
+        if args.cases is None:
+            found += [(variant, case) for case in variant.cases]
+        else:
+            found += [(variant, case) for name in args.cases if (case := variant.case(name)) is not None]
+    return found
+
+
 def measure_here(args: argparse.Namespace) -> int:
     """Measure in this process, print, and write what was asked for."""
-    from sparsefast.bench import contender, machine, measure, omp, overheads, peers, report
+    from sparsefast.bench import machine, measure, report
 
     out: TextIO = sys.stderr if args.json == "-" else sys.stdout
 
     def say(*lines: str) -> None:
         print(*lines, sep="\n", file=out, flush=True)
 
-    backends = [name for name in args.backends if name != "none"]
-    them, absent_peers = peers.find([name for name in args.peers or peers.PEERS if name != "none"])
-    us, absent_us = contender.ours(backends, args.isa)
-    absent = [*absent_us, *absent_peers]
+    chosen = _chosen(args)
+    entrants, absent = _entrants(args, dict.fromkeys(variant.name for variant, _ in chosen))
     described = machine.describe()
     limits = [machine.measure_limit(n, args.dtype) for n in args.threads]
     say(*report.machine_lines(described, limits))
     for name, reason in absent:
         say(f"absent: {name}: {reason}")
-    cases = [omp.TINY if name == "tiny" else omp.CASES[name] for name in args.cases or omp.CASES]
     results = []
-    for case in cases:
-        results.append(measure.measure(case, [*us, *them], limits, args.seconds, dtype=args.dtype))
+    for variant, case in chosen:
+        results.append(measure.measure(variant, case, entrants[variant.name], limits, args.seconds, dtype=args.dtype))
         say("", *report.case_lines(results[-1]))
     if lines := report.neighbour_lines(results):
         say("", "sizes that suit no tile, beside their neighbours", *lines)
-    measured, memories = [], []
-    if us:
-        present = [name for name in backends if any(c.name == f"sparsefast {name}" for c in us)]
-        first = cases[0]
-        measured = [overheads.overhead(first, name, kind, args.dtype) for name in present for kind in _kinds()]
-        say("", f"call overhead, {first.name}", *map(report.overhead_line, measured))
-        memories = [overheads.memory(first, name, dtype=args.dtype) for name in present if name != "reference"]
-        say("", f"memory, {first.name}, one thread", *map(report.memory_line, memories))
+    measured, memories = _overheads(args, chosen, entrants, say)
     settings = {name: value for name, value in vars(args).items() if name in OPTIONS}
     found = report.document(described, settings, limits, results, absent, measured, memories)
     _write(args, found, results, described)
-    wrong = [f"{row.contender} at {row.case}" for result in results for row in result.rows if row.wrong is not None]
+    rows = [(result.variant, row) for result in results for row in result.rows if row.wrong is not None]
+    wrong = [f"{row.contender} at {variant} {row.case}" for variant, row in rows if not row.known_fault]
     if wrong:
         print(f"sparsefast bench: wrong results, which have no speed: {', '.join(wrong)}", file=sys.stderr)
     return 1 if wrong else 0
 
 
-OPTIONS = ("op", "cases", "threads", "seconds", "peers", "backends", "dtype", "isa")
+def _entrants(
+    args: argparse.Namespace, variants: Iterable[str]
+) -> tuple[dict[str, list[Contender]], list[tuple[str, str]]]:
+    """For each variant, us and the peers that are here; and once each, who is absent, with the reason."""
+    from sparsefast.bench import contender
+    from sparsefast.bench.variants import VARIANTS
+
+    entrants, absent = {}, []
+    for name in variants:
+        variant = VARIANTS[name]
+        us, absent_us = contender.ours(variant, [b for b in args.backends if b != "none"], args.isa)
+        them, absent_peers = contender.theirs(variant, args.peers or list(variant.peers))
+        entrants[name] = [*us, *them]
+        absent += [*absent_us, *absent_peers]
+    return entrants, list(dict.fromkeys(absent))
+
+
+def _overheads(
+    args: argparse.Namespace,
+    chosen: list[tuple[Variant, Case]],
+    entrants: dict[str, list[Contender]],
+    say: Callable[..., None],
+) -> tuple[list[Overhead], list[Memory]]:
+    """What a call of `omp` costs beside its kernel, on the first of its cases, if it is measured."""
+    from sparsefast.bench import overheads, report
+
+    first = next((case for variant, case in chosen if variant.name == "omp"), None)
+    us = {c.name for c in entrants.get("omp", []) if c.ours}
+    present = [name for name in args.backends if f"sparsefast {name}" in us]
+    if first is None or not present:
+        return [], []
+    measured = [overheads.overhead(first, name, kind, args.dtype) for name in present for kind in _kinds()]
+    say("", f"call overhead, omp {first.name}", *map(report.overhead_line, measured))
+    memories = [overheads.memory(first, name, dtype=args.dtype) for name in present if name != "reference"]
+    say("", f"memory, omp {first.name}, one thread", *map(report.memory_line, memories))
+    return measured, memories
+
+
+OPTIONS = ("op", "variants", "cases", "threads", "seconds", "peers", "backends", "dtype", "isa")
 
 
 def _write(args: argparse.Namespace, found: dict[str, Any], results: Any, described: dict[str, Any]) -> None:
@@ -175,7 +229,7 @@ def _write(args: argparse.Namespace, found: dict[str, Any], results: Any, descri
         else:
             Path(args.json).write_text(text, encoding="utf-8")
     if args.png is not None:
-        report.draw(results, f"omp, {args.dtype}, {described['processor']}", args.png)
+        report.draw(results, f"sparsefast bench omp, {args.dtype}, {described['processor']}", args.png)
 
 
 def _kinds() -> list[str]:

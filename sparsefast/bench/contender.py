@@ -5,39 +5,36 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
-import operator
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+from sparsefast.bench.case import Problem
+from sparsefast.bench.checks import Code, Terms
 
-from sparsefast.bench.checks import Code
+if TYPE_CHECKING:
+    from sparsefast.bench.variant import Variant
 
-Array = NDArray[Any]
-# (signals, dictionary, n_nonzero, threads) -> the call that is timed. Only changes of layout may happen before it.
-Bind = Callable[[Array, Array, int, int], Callable[[], Any]]
+TERMS = Terms()
+# (problem, threads) -> the call that is timed. Only changes of layout may happen before it.
+Bind = Callable[[Problem, int], Callable[[], Any]]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """Somebody who sparse-codes: us with some backend, or a peer."""
+    """Somebody who codes signals: us with some backend, or a peer."""
 
     name: str
     version: str
     bind: Bind
-    decode: Callable[[Any, int], Code]
-    selection: str = "omp"
-    """Which algorithm it is, for the check: "omp", or "ols" for order-recursive selection."""
-    stops_below: float = 0.0
-    """It stops where all scores are at most this, by its own definition."""
-    stops_relative: float = 0.0
-    """The same, as a fraction of ||x||."""
-    eps: float = 0.0
-    """Its own relative accuracy, where that is worse than the dtype's."""
+    decode: Callable[[Any, Problem], Code]
+    terms: Terms = TERMS
+    """What its own definition allows it."""
     ours: bool = False
     note: str = ""
+    fault: str = ""
+    """What is known to be wrong with this peer. It is checked like all, and does not fail the command."""
     around: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
 
 
@@ -97,58 +94,79 @@ def instruction_set(name: str) -> Iterator[None]:
         native.set_isa(before)
 
 
-def ours(backends: list[str], isas: list[str]) -> tuple[list[Contender], list[tuple[str, str]]]:
+def ours(variant: Variant, backends: list[str], isas: list[str]) -> tuple[list[Contender], list[tuple[str, str]]]:
     """Our contenders and those that are absent, with the reason.
 
-    The backend that `auto` takes is called from the defaults, `sparsefast.omp(signals, dictionary, n_nonzero)`.
+    The backend that `auto` takes is called from the defaults, as `sparsefast.omp(signals, dictionary, n_nonzero)`.
     """
-    import sparsefast
     from sparsefast import _native
 
-    here = sparsefast.backends("omp", device="cpu")
+    here = available(variant.name)
     found, absent = [], []
     for name in backends:
         if name not in here:
-            absent.append((f"sparsefast {name}", _why_not(name)))
+            absent.append((f"sparsefast {name}", _why_not(variant.name, name)))
             continue
         asked = None if name == here[0] else name
-        found.append(_ours(f"sparsefast {name}", asked, prepared=False))
-        if asked is None:
-            found.append(_ours(f"sparsefast {name} prepared", asked, prepared=True))
+        found.append(_ours(variant, f"sparsefast {name}", asked))
+        if asked is None and variant.prepared:
+            found.append(_ours(variant, f"sparsefast {name} prepared", asked, prepared=True))
         if name == "cpu" and isas:
             usable = _native.module.isas() if _native.module is not None else []
             for isa in isas:
                 if isa in usable:
-                    found.append(_ours(f"sparsefast cpu {isa}", asked, prepared=False, isa=isa))
+                    found.append(_ours(variant, f"sparsefast cpu {isa}", asked, isa=isa))
                 else:
                     absent.append((f"sparsefast cpu {isa}", f"this machine and build have {', '.join(usable)}"))
     return found, absent
 
 
-def _ours(name: str, backend: str | None, prepared: bool, isa: str | None = None) -> Contender:
+def available(op: str) -> list[str]:
+    """The backends that can run an op on CPU arrays; none where the op is not there."""
+    from sparsefast import dispatch
+
+    return dispatch.backends(op, device="cpu") if op in dispatch.op_names() else []
+
+
+def _ours(
+    variant: Variant, name: str, backend: str | None, prepared: bool = False, isa: str | None = None
+) -> Contender:
     import sparsefast
 
-    def bind(signals: Array, dictionary: Array, n_nonzero: int, threads: int) -> Callable[[], Any]:
-        given = sparsefast.prepare(dictionary) if prepared else dictionary
-        if backend is None:
-            return lambda: sparsefast.omp(signals, given, n_nonzero)
-        return lambda: sparsefast.omp(signals, given, n_nonzero, backend=backend)
+    options = {} if backend is None else {"backend": backend}
+
+    def bind(problem: Problem, threads: int) -> Callable[[], Any]:
+        given = sparsefast.prepare(problem.dictionary) if prepared else problem.dictionary
+        return lambda: variant.call(problem, given, **options)
 
     return Contender(
         name,
         sparsefast.__version__,
         bind,
-        lambda code, n_nonzero: Code(*operator.attrgetter("indices", "values", "counts")(code)),
+        variant.decode,
         ours=True,
         note="prepared before the clock started" if prepared else "",
         around=(lambda: instruction_set(isa)) if isa else contextlib.nullcontext,
     )
 
 
-def _why_not(backend: str) -> str:
+def _why_not(op: str, backend: str) -> str:
     from sparsefast import dispatch
 
     try:
-        return str(dispatch.why_not("omp", backend))
+        return str(dispatch.why_not(op, backend))
     except ValueError as error:
         return str(error)
+
+
+def theirs(variant: Variant, names: list[str]) -> tuple[list[Contender], list[tuple[str, str]]]:
+    """The peers of these names that the variant has, and those that are absent, with the reason."""
+    found, absent = [], []
+    for name in names:
+        if name not in variant.peers:
+            continue
+        try:
+            found.append(variant.peers[name]())
+        except Absent as reason:
+            absent.append((name, str(reason)))
+    return found, absent

@@ -27,9 +27,11 @@ def photographs() -> list[Array]:
 
 
 def problem(
-    patch: tuple[int, int], colour: bool, n_atoms: int, n_signals: int, dtype: str = "float32"
+    patch: tuple[int, int], colour: bool, n_atoms: int, n_signals: int, dtype: str = "float32", unit: bool = True
 ) -> tuple[Array, Array]:
-    """Signals (n_signals, F) in random order and a dictionary (n_atoms, F) of unit patches; the same every time.
+    """Signals (n_signals, F) in random order and a dictionary (n_atoms, F) of patches; the same every time.
+
+    The patches of the dictionary have unit norm, or with unit=False are as they were in the photograph.
 
     A patch of one pixel has no mean of its own: the photograph's mean colour is taken off instead. Where there are too
     few patches they are repeated, each time with the rounding of the 8-bit pixels drawn anew.
@@ -46,7 +48,7 @@ def problem(
     textured = np.flatnonzero(norms > 0.01 * np.sqrt(atoms.shape[1]))[:n_atoms]
     if len(textured) < n_atoms:
         raise ValueError(f"problem: only {len(textured)} of {n_atoms} atoms have any texture")
-    dictionary = atoms[textured] / norms[textured, None]
+    dictionary = atoms[textured] / (norms[textured, None] if unit else 1)
     signals = _pick(images, patch, range(ATOM_ROWS, BAND), n_signals, rng)
     return np.ascontiguousarray(signals, dtype=dtype), np.ascontiguousarray(dictionary, dtype=dtype)
 

@@ -20,7 +20,17 @@ from sparsefast.bench.harness import timed
 
 SIZES = (384, 768, 1536)
 COPY_BYTES = 128 << 20  # well past the caches, and quick
-DISTRIBUTIONS = ("sparsefast", "numpy", "scipy", "torch", "numba", "scikit-learn", "spams-bin", "dictlearn")
+DISTRIBUTIONS = (
+    "sparsefast",
+    "numpy",
+    "scipy",
+    "torch",
+    "numba",
+    "scikit-learn",
+    "spams-bin",
+    "dictlearn",
+    "faiss-cpu",
+)
 VARIABLES = (
     "OMP_WAIT_POLICY",
     "GOMP_SPINCOUNT",

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsefast.bench import machine
-from sparsefast.bench.checks import Checker, Code, residuals
+from sparsefast.bench.case import Case, problem
+from sparsefast.bench.checks import Code
 from sparsefast.bench.contender import Contender, thread_limit
-from sparsefast.bench.data import problem
 from sparsefast.bench.harness import Entry, calibrate, nested, paired_ratio, summarise, take_turns
-from sparsefast.bench.omp import Case
+from sparsefast.bench.variant import Variant
 
 Array = NDArray[Any]
 ROUNDS = 7
@@ -37,6 +37,8 @@ class Row:
     n_signals: int
     note: str
     wrong: str | None
+    known_fault: str = ""
+    """What was known before to be wrong with it, so that being wrong does not fail the command."""
     residual: float | None = None
     atoms: float | None = None
     seconds: list[float] = field(default_factory=list)
@@ -52,8 +54,9 @@ class Row:
 
 @dataclass
 class Result:
-    """A case and its rows."""
+    """A case of a variant and its rows."""
 
+    variant: str
     case: Case
     flops: int
     bytes: int
@@ -65,7 +68,7 @@ class Result:
         features = {"n_features": self.case.n_features}
         costs = {"flops_per_signal": self.flops, "bytes_per_signal": self.bytes}
         parts = {"rows": [asdict(row) for row in self.rows], "limits": [asdict(limit) for limit in self.limits]}
-        return {**asdict(self.case), **features, **costs, **parts}
+        return {"variant": self.variant, **asdict(self.case), **features, **costs, **parts}
 
 
 @dataclass
@@ -85,20 +88,21 @@ class Runner:
 class Bench:
     """The data of a case and the check of its results."""
 
-    def __init__(self, case: Case, dtype: str = "float32") -> None:
+    def __init__(self, variant: Variant, case: Case, dtype: str = "float32") -> None:
         self.case = case
-        self.signals, self.dictionary = problem(case.patch, case.colour, case.n_atoms, case.most, dtype)
-        self.checker = Checker(self.signals, self.dictionary, case.n_nonzero)
+        self.problem = problem(case, dtype)
+        self.checker = variant.checker(self.problem)
 
     def prepare(self, contender: Contender, threads: int, seconds: float) -> Runner:
         """Choose how many signals take about `seconds`, and check the contender's result on them."""
         around = functools.partial(nested, functools.partial(thread_limit, threads), contender.around)
-        row = Row(self.case.name, contender.name, contender.version, contender.ours, threads, 0, contender.note, None)
+        who = contender
+        row = Row(self.case.name, who.name, who.version, who.ours, threads, 0, who.note, None, who.fault)
         runner = Runner(contender, threads, row)
         try:
             with around():
                 row.n_signals = calibrate(
-                    lambda n: self._call(contender, n, threads), seconds, len(self.signals), FIRST_SIGNALS
+                    lambda n: self._call(contender, n, threads), seconds, len(self.problem.signals), FIRST_SIGNALS
                 )
                 call = self._call(contender, row.n_signals, threads)
             runner.again = functools.partial(self._checked, runner, call, around)
@@ -114,20 +118,18 @@ class Bench:
         codes = [(r.row, r.first) for r in runners if r.first is not None and r.row.wrong is None]
         common = min((len(code.counts) for _, code in codes), default=0)
         for row, code in codes:
-            row.residual = float(residuals(code, self.signals[:common], self.dictionary).mean())
+            row.residual = float(self.checker.residuals(code, common).mean())
             row.atoms = float(code.counts[:common].mean())
 
     def _call(self, contender: Contender, n: int, threads: int) -> Callable[[], Any]:
-        return contender.bind(self.signals[:n], self.dictionary, self.case.n_nonzero, threads)
+        return contender.bind(self.problem.first(n), threads)
 
     def _checked(self, runner: Runner, call: Callable[[], Any], around: Callable[[], Any]) -> str | None:
         with around():
             result = call()
         who = runner.contender
-        code = who.decode(result, self.case.n_nonzero)
-        wrong = self.checker.check(
-            code, runner.row.n_signals, who.selection, who.stops_below, who.stops_relative, who.eps
-        )
+        code = who.decode(result, self.problem.first(runner.row.n_signals))
+        wrong = self.checker.check(code, runner.row.n_signals, who.terms)
         if wrong is None:
             kept = slice(RESIDUAL_SIGNALS)
             runner.first = Code(*(np.array(part[kept]) for part in (code.indices, code.values, code.counts)))
@@ -135,6 +137,7 @@ class Bench:
 
 
 def measure(
+    variant: Variant,
     case: Case,
     contenders: Sequence[Contender],
     limits: Sequence[machine.Limit],
@@ -146,11 +149,11 @@ def measure(
 
     Parameters
     ----------
-    case, contenders : what to measure, and whom.
+    variant, case, contenders : what to measure, and whom.
     limits : the machine's ceilings, one for each number of threads to measure.
     seconds : how long one contender at one number of threads is timed, all rounds together.
     """
-    bench = Bench(case, dtype)
+    bench = Bench(variant, case, dtype)
     runners = [bench.prepare(who, limit.threads, seconds / rounds) for limit in limits for who in contenders]
     products = _product_entries(limits, dtype)
     take_turns([r.entry for r in runners if r.entry is not None] + list(products.values()), rounds)
@@ -161,7 +164,8 @@ def measure(
     bench.fill_residuals(runners)
     raised = [_raised(limit, products) for limit in limits]
     rows = [runner.row for runner in runners]
-    result = Result(case, case.flops(), case.bytes(np.dtype(dtype).itemsize), rows, raised)
+    costs = variant.flops(case), variant.bytes(case, np.dtype(dtype).itemsize)
+    result = Result(variant.name, case, *costs, rows, raised)
     _fill(result, runners, {limit.threads: limit for limit in raised}, products)
     return result
 

@@ -14,7 +14,7 @@ from sparsefast.bench.measure import Result, Row
 from sparsefast.bench.overheads import Memory, Overhead
 
 SCHEMA = "sparsefast-bench"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def si(value: float, unit: str = "") -> str:
@@ -60,7 +60,7 @@ def case_lines(result: Result) -> list[str]:
     case = result.case
     least, which = result.limits[0].seconds(result.flops, result.bytes)
     head = (
-        f"omp {case.name}: {case.n_features} features, {case.n_atoms} atoms, {case.n_nonzero} nonzero; a signal takes "
+        f"{result.variant} {case.name}: {case.words()}; a signal takes "
         f"{si(result.flops)}FLOP and {result.bytes} bytes: at most {si(1 / least)} signals/s ({which})"
     )
     if case.goal is not None:
@@ -74,7 +74,8 @@ def case_lines(result: Result) -> list[str]:
 def _row_line(row: Row, width: int) -> str:
     start = f"  {row.contender:<{width}}  {_threads(row.threads):<9}"
     if row.wrong is not None or row.rate is None:
-        return f"{start}  wrong: {row.wrong}"
+        known = f"  [known: {row.known_fault}]" if row.known_fault else ""
+        return f"{start}  wrong: {row.wrong}{known}"
     median, spread = row.rate["median"], row.rate["q3"] - row.rate["q1"]
     parts = [
         start,
@@ -110,10 +111,10 @@ def _ratios(row: Row) -> str:
 
 def neighbour_lines(results: Sequence[Result]) -> list[str]:
     """Sizes that suit no tile beside those that do: rate and FLOP/s relative to the neighbour."""
-    by_name = {result.case.name: result for result in results}
+    by_name = {(result.variant, result.case.name): result for result in results}
     lines = []
     for result in results:
-        other = by_name.get(result.case.neighbour)
+        other = by_name.get((result.variant, result.case.neighbour))
         if other is None:
             continue
         rates = {(r.contender, r.threads): r.rate["median"] for r in other.rows if r.rate}
@@ -121,8 +122,9 @@ def neighbour_lines(results: Sequence[Result]) -> list[str]:
             if row.ours and row.rate and (row.contender, row.threads) in rates:
                 ratio = row.rate["median"] / rates[row.contender, row.threads]
                 lines.append(
-                    f"  {result.case.name} over {other.case.name}: {row.contender}, {_threads(row.threads)}: "
-                    f"{ratio:.2f} in signals/s, {ratio * result.flops / other.flops:.2f} in FLOP/s"
+                    f"  {result.variant} {result.case.name} over {other.case.name}: "
+                    f"{row.contender}, {_threads(row.threads)}: {ratio:.2f} in signals/s, "
+                    f"{ratio * result.flops / other.flops:.2f} in FLOP/s"
                 )
     return lines
 
@@ -182,24 +184,27 @@ def draw(results: Sequence[Result], title: str, path: str) -> None:
     colours = {who: f"C{i}" for i, who in enumerate(dict.fromkeys(name for name, _ in names))}
     shades = {threads: 0.65**i for i, threads in enumerate(dict.fromkeys(threads for _, threads in names))}
     figure, axes = plt.subplots(figsize=(max(6.0, 1.7 * len(results)), 4.5), layout="constrained")
-    width = 0.85 / max(1, len(names))
-    for k, (name, threads) in enumerate(names):
-        places, heights, errors = [], [], []
-        for group, result in enumerate(results):
-            for row in result.rows:
-                if (row.contender, row.threads) == (name, threads) and row.rate:
-                    places.append(group + (k - (len(names) - 1) / 2) * width)
-                    heights.append(row.rate["median"])
-                    errors.append((row.rate["median"] - row.rate["q1"], row.rate["q3"] - row.rate["median"]))
-        if heights:
+    most = max((sum(row.rate is not None for row in result.rows) for result in results), default=1)
+    width = 0.85 / max(1, most)
+    bars: dict[tuple[str, int], list[tuple[float, dict[str, float]]]] = {name: [] for name in names}
+    for group, result in enumerate(results):
+        right = [row for row in result.rows if row.rate is not None]
+        for k, row in enumerate(right):
+            place = group + (k - (len(right) - 1) / 2) * width
+            bars[row.contender, row.threads].append((place, row.rate or {}))
+    for (name, threads), found in bars.items():
+        if found:
+            places, rates = zip(*found, strict=True)
+            errors = [[r["median"] - r["q1"] for r in rates], [r["q3"] - r["median"] for r in rates]]
             label = f"{name}, {_threads(threads)}"
-            whiskers = {"yerr": list(zip(*errors, strict=True)), "error_kw": {"lw": 0.8}}
-            axes.bar(places, heights, width, label=label, color=colours[name], alpha=shades[threads], **whiskers)
+            whiskers = {"yerr": errors, "error_kw": {"lw": 0.8}}
+            colour = {"color": colours[name], "alpha": shades[threads]}
+            axes.bar(places, [r["median"] for r in rates], width, label=label, **colour, **whiskers)
     axes.set_yscale("log")
     axes.set_ylabel("signals/s")
-    cases = [result.case for result in results]
-    axes.set_xticks(range(len(cases)), [f"{c.name}\n{c.n_features}/{c.n_atoms}/{c.n_nonzero}" for c in cases])
+    labels = [(r.variant, r.case.name, f"{r.case.n_features}/{r.case.n_atoms}/{r.case.n_nonzero}") for r in results]
+    axes.set_xticks(range(len(labels)), ["\n".join(label) for label in labels])
     axes.set_title(title, fontsize=9)
-    axes.legend(fontsize=7, ncols=2)
+    figure.legend(loc="outside right upper", fontsize=7)
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 import sparsefast
-from sparsefast.bench import cli, contender, data, machine, measure, omp, overheads, peers, report
+from sparsefast.bench import cli, contender, data, machine, measure, overheads, report
 from sparsefast.bench.checks import Code
+from sparsefast.bench.variants import VARIANTS
 
 LIMIT = machine.Limit(1, 1e11, "numpy", 1536, 1e12)
+OMP = VARIANTS["omp"]
 BACKENDS = [name for name in ("cpu", "numba") if name in sparsefast.backends("omp")]
 
 
@@ -29,20 +31,29 @@ def quick(monkeypatch):
     monkeypatch.setattr(machine, "measure_limit", lambda threads, dtype: replace(LIMIT, threads=threads))
     monkeypatch.setattr(overheads, "CALLS", 2)
     monkeypatch.setattr(measure, "PRODUCT_SECONDS", 1e-3)
+    monkeypatch.setattr(machine, "SIZES", (48,))
 
 
 def parse(*argv):
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
-    return parser.parse_args(["omp", "--cases=tiny", "--seconds=0.007", *argv])
+    return parser.parse_args(["omp", "--variants=omp", "--cases=tiny", "--seconds=0.007", *argv])
+
+
+def ours(variant=OMP, backends=BACKENDS[:1]):
+    return contender.ours(variant, list(backends), [])[0]
+
+
+def run_tiny(*contenders):
+    return measure.measure(OMP, OMP.tiny, contenders, [LIMIT], 0.007)
 
 
 def broken():
     """Ours, with one coefficient of one signal wrong in the third digit."""
-    us, _ = contender.ours(BACKENDS[:1], [])
+    us = ours()
 
-    def decode(code, n_nonzero):
-        right = us[0].decode(code, n_nonzero)
+    def decode(code, problem):
+        right = us[0].decode(code, problem)
         values = np.array(right.values)
         values[11, 1] *= 1.001
         return Code(right.indices, values, right.counts)
@@ -58,8 +69,7 @@ def raising():
 
 
 def test_a_wrong_result_has_no_speed():
-    us, _ = contender.ours(BACKENDS[:1], [])
-    result = measure.measure(omp.TINY, [us[0], broken(), raising()], [LIMIT], 0.007)
+    result = run_tiny(ours()[0], broken(), raising())
     right, wrong, raised = result.rows
     assert right.wrong is None
     assert right.rate is not None
@@ -74,22 +84,32 @@ def test_a_wrong_result_has_no_speed():
 
 
 def test_a_wrong_result_fails_the_command(monkeypatch, capsys):
-    monkeypatch.setattr(peers, "PEERS", {"torch": broken})
-    assert cli.run(parse(f"--backends={BACKENDS[0]}")) == 1
+    monkeypatch.setitem(OMP.peers, "torch", broken)
+    assert cli.run(parse(f"--backends={BACKENDS[0]}", "--peers=torch")) == 1
     out, err = capsys.readouterr()
     assert "wrong: " in out
-    assert "broken at tiny" in err
+    assert "broken at omp tiny" in err
+
+
+def test_a_fault_that_is_known_has_no_speed_and_does_not_fail_the_command(monkeypatch, capsys):
+    monkeypatch.setitem(OMP.peers, "torch", lambda: replace(broken(), fault="a digit"))
+    assert cli.run(parse("--backends=none", "--peers=torch")) == 0
+    out, err = capsys.readouterr()
+    line = next(line for line in out.splitlines() if "broken" in line)
+    assert line.endswith("[known: a digit]")
+    assert "signals/s" not in line
+    assert err == ""
 
 
 def test_a_result_that_turns_wrong_after_the_clock_started_is_refused():
     calls = []
 
-    def decode(code, n_nonzero):
+    def decode(code, problem):
         calls.append(1)
-        return (good if len(calls) == 1 else broken()).decode(code, n_nonzero)
+        return (good if len(calls) == 1 else broken()).decode(code, problem)
 
-    good = contender.ours(BACKENDS[:1], [])[0][0]
-    row = measure.measure(omp.TINY, [replace(good, decode=decode)], [LIMIT], 0.007).rows[0]
+    good = ours()[0]
+    row = run_tiny(replace(good, decode=decode)).rows[0]
     assert row.wrong.startswith("after 7 calls, ")
     assert row.rate is None
 
@@ -100,7 +120,7 @@ def test_the_table_and_the_json_say_the_same(tmp_path, capsys, monkeypatch):
     assert cli.run(parse(f"--json={path}", f"--backends={','.join(BACKENDS)}", "--threads=1,2")) == 0
     out = capsys.readouterr().out
     found = json.loads(path.read_text())
-    assert (found["schema"], found["schema_version"], found["op"]) == ("sparsefast-bench", 1, "omp")
+    assert (found["schema"], found["schema_version"], found["op"]) == ("sparsefast-bench", 2, "omp")
     assert set(found) == {
         *("schema", "schema_version", "op", "date", "machine", "settings", "limits", "cases", "absent"),
         *("call_overhead", "memory"),
@@ -108,7 +128,8 @@ def test_the_table_and_the_json_say_the_same(tmp_path, capsys, monkeypatch):
     assert found["machine"]["versions"]["sparsefast"] == sparsefast.__version__
     assert [limit["threads"] for limit in found["limits"]] == [1, 2]
     (case,) = found["cases"]
-    assert (case["name"], case["n_features"], case["flops_per_signal"]) == ("tiny", 9, omp.TINY.flops())
+    assert (case["variant"], case["name"], case["n_features"]) == ("omp", "tiny", 9)
+    assert case["flops_per_signal"] == OMP.flops(OMP.tiny)
     for row in case["rows"]:
         assert len(row["seconds"]) == measure.ROUNDS
         rates = [row["n_signals"] / s for s in row["seconds"]]
@@ -136,38 +157,30 @@ def test_json_alone_goes_to_stdout(capsys):
     assert "omp tiny: 9 features" in err
 
 
-def test_an_absent_peer_is_named(monkeypatch, capsys):
+def test_an_absent_peer_is_named_once(monkeypatch, capsys):
     def absent():
         raise contender.Absent("not installed (pip install spams-bin)")
 
-    monkeypatch.setattr(peers, "PEERS", {"spams": absent})
-    assert cli.run(parse("--backends=none", "--json")) == 0
+    for name in ("omp", "ols"):
+        monkeypatch.setitem(VARIANTS[name].peers, "spams", absent)
+    assert cli.run(parse("--variants=omp,ols", "--backends=none", "--peers=spams", "--json")) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["absent"] == [{"contender": "spams", "reason": "not installed (pip install spams-bin)"}]
     assert "absent: spams: not installed" in err
 
 
 def test_a_backend_that_cannot_run_is_named():
-    _, absent = contender.ours(["triton"], [])
+    _, absent = contender.ours(OMP, ["triton"], [])
     assert absent[0][0] == "sparsefast triton"
     assert absent[0][1]
-
-
-# The Numba kernels take seconds to compile for each dtype; their own tests have float64.
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", [*peers.PEERS, BACKENDS[0]])
-def test_every_contender_is_right(name, dtype):
-    found, absent = peers.find([name]) if name in peers.PEERS else contender.ours([name], [])
-    if not found:
-        pytest.skip(absent[0][1])
-    bench = measure.Bench(omp.TINY, dtype)
-    assert [bench.prepare(who, 1, 0.001).row.wrong for who in found] == [None] * len(found)
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
         (["--cases=C9"], "--cases: there is no 'C9'; there are C1, C2"),
+        (["--cases=F3-K16"], "--cases: omp has none of F3-K16"),
+        (["--variants=lasso"], "--variants: there is no 'lasso'; there are omp, ols"),
         (["--peers=omptk"], "--peers: there is no 'omptk'"),
         (["--backends=cpp"], "--backends: there is no 'cpp'"),
         (["--json=/no/such/folder/a.json"], "there is no such folder"),
@@ -220,25 +233,8 @@ def test_a_picture_without_matplotlib_is_refused_at_once(monkeypatch, capsys):
 
 def test_a_picture_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
-    us, _ = contender.ours(BACKENDS[:1], [])
-    results = [measure.measure(omp.TINY, [us[0], broken()], [LIMIT], 0.007)]
-    report.draw(results, "a title", str(tmp_path / "a.png"))
+    report.draw([run_tiny(ours()[0], broken())], "a title", str(tmp_path / "a.png"))
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_costs_of_a_signal():
-    """C1: 2 * 64 * 256 for D x; (3 + 5 + ... + 15) * 256 for seven updates. 64 floats in; 8 of 8 bytes, 4 and 1 out."""
-    c1, c4 = omp.CASES["C1"], omp.CASES["C4"]
-    assert (c1.flops(), c1.bytes()) == (32768 + 63 * 256, 256 + 64 + 5)
-    assert c4.flops() == 2 * 3 * 16 + (3 + 5) * 16  # three atoms span the colours: a fourth is never looked for
-    assert machine.Limit(1, 1e9, "numpy", 1, 1e8).seconds(1000, 200) == (2e-6, "bandwidth")
-
-
-def test_neighbours_have_nearly_the_same_work():
-    pairs = [(case, omp.CASES[case.neighbour]) for case in omp.CASES.values() if case.neighbour]
-    assert pairs
-    for odd, even in pairs:
-        assert odd.flops() / even.flops() == pytest.approx(1, abs=0.05)
 
 
 def test_atoms_are_unit_patches_and_no_pixel_is_an_atom_and_a_signal(monkeypatch):
@@ -256,6 +252,10 @@ def test_atoms_are_unit_patches_and_no_pixel_is_an_atom_and_a_signal(monkeypatch
     np.testing.assert_allclose(signals.mean(axis=1), 0, atol=1e-4)
     again, _ = data.problem((4, 3), True, 20, 900)
     np.testing.assert_array_equal(signals, again)
+    _, codebook = data.problem((4, 3), True, 20, 900, unit=False)
+    norms = np.linalg.norm(codebook, axis=1, keepdims=True)
+    np.testing.assert_allclose(codebook / norms, dictionary, rtol=1e-5, atol=1e-6)
+    assert np.ptp(norms) > 0.1
 
 
 @pytest.mark.parametrize(

@@ -27,29 +27,50 @@ RANGES = {
     "common_serial": "gram_rows",
 }
 
-# One atom of a signal that has two features and correlates with one atom only: the second entry is padding.
+# A kernel as small as can be, which compiles in a moment, built as the real ones are: an outermost function that calls
+# into another file and knows a constant of a third.
+HELPER = """
+from sparsefast.kernels.numba.compiler import compiled
+
+@compiled
+def seven():
+    return 7.0
+"""
+KERNEL = """
+from sparsefast.kernels.numba.compiler import compiled
+from sparsefast.kernels.numba.helper_serial import seven
+from sparsefast.kernels.status import Status
+
+ORTHOGONAL = int(Status.ORTHOGONAL)
+
+@compiled
+def probe_range(out):
+    out[0] = seven()
+    out[1] = ORTHOGONAL
+"""
 CODE = """
 import json
 import numpy as np
-from sparsefast.kernels.numba import topk
-values, indices, counts, status = np.ones((1, 2)), np.ones((1, 2), np.int64), np.ones(1, np.int32), np.ones(1, np.uint8)
-layout = topk.prepare(np.eye(2), None, 1)
-topk.topk(np.array([[3.0, 0.0]]), layout, 2, False, values, indices, counts, status, 1)
-stats = topk._kernel(np.dtype(float), np.dtype(np.int64)).stats
-hits = sum(stats.cache_hits.values())
-print(json.dumps({"values": values[0].tolist(), "status": int(status[0]), "hits": hits, "path": stats.cache_path}))
+from sparsefast.kernels.numba import compiler, probe_serial
+kernel = compiler.compile_range(probe_serial.probe_range.py_func, [compiler.WIDE[::1]])
+out = np.zeros(2)
+kernel(out)
+hits = sum(kernel.stats.cache_hits.values())
+print(json.dumps({"out": out.tolist(), "hits": hits, "path": kernel.stats.cache_path}))
 """
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A copy of what the Numba kernels are made of, with nothing compiled; the folder of its kernels."""
+    """A copy of what compiles and caches, with that kernel; the folder of its kernels."""
     source = Path(sparsefast.__file__).parent / "kernels"
     kernels = tmp_path / "sparsefast" / "kernels"
     (kernels / "numba").mkdir(parents=True)
     (tmp_path / "sparsefast" / "__init__.py").write_text("")
-    for path in [source / "__init__.py", source / "status.py", *(source / "numba").glob("*.py")]:
-        shutil.copy(path, kernels / path.relative_to(source))
+    for name in ("__init__.py", "status.py", "numba/__init__.py", "numba/compiler.py"):
+        shutil.copy(source / name, kernels / name)
+    (kernels / "numba" / "helper_serial.py").write_text(HELPER)
+    (kernels / "numba" / "probe_serial.py").write_text(KERNEL)
     return kernels
 
 
@@ -74,19 +95,19 @@ def replace(path: Path, old: str, new: str) -> None:
 
 def test_code_is_compiled_once_and_anew_when_any_of_its_sources_changes(package: Path) -> None:
     found = run_in(package)
-    assert (found["values"], found["status"], found["hits"]) == ([3.0, 0.0], 3, 0)
+    assert (found["out"], found["hits"]) == ([7.0, 3.0], 0)
     found = run_in(package)
-    assert (found["values"], found["status"], found["hits"]) == ([3.0, 0.0], 3, 1)
+    assert (found["out"], found["hits"]) == ([7.0, 3.0], 1)
 
-    # A function in a file that topk_serial imports.
-    replace(package / "numba" / "common_serial.py", "values[n, j] = padding", "values[n, j] = padding - 7")
+    # A function in a file that the kernel's own imports.
+    replace(package / "numba" / "helper_serial.py", "return 7.0", "return 8.0")
     found = run_in(package)
-    assert (found["values"], found["status"], found["hits"]) == ([3.0, -7.0], 3, 0)
+    assert (found["out"], found["hits"]) == ([8.0, 3.0], 0)
 
     # A constant in a file without compiled code.
     replace(package / "status.py", "ORTHOGONAL = (\n        3,", "ORTHOGONAL = (\n        9,")
     found = run_in(package)
-    assert (found["values"], found["status"], found["hits"]) == ([3.0, -7.0], 9, 0)
+    assert (found["out"], found["hits"]) == ([8.0, 9.0], 0)
 
 
 @pytest.mark.parametrize("module", RANGES)
@@ -121,5 +142,5 @@ def test_an_install_that_cannot_be_written_to_compiles_all_the_same(package: Pat
     nowhere.write_text("")
     for home, cached in ((tmp_path / "home", True), (nowhere, False)):
         found = run_in(package, HOME=str(home), XDG_CACHE_HOME=str(home))
-        assert found["values"] == [3.0, 0.0]
+        assert found["out"] == [7.0, 3.0]
         assert (found["path"] is not None and found["path"].startswith(str(home))) == cached

@@ -17,10 +17,12 @@ struct Block {
     T* norm2;        // (rows,): NaN where a signal is not finite
     int32_t* scale;  // (rows,): exponents
 
-    // With whole = false a chunk of the atoms keeps the correlations of 64 rows in L2, however many atoms there are.
+    // With whole = false more than kWhole atoms are taken in chunks, of which the correlations of 64 rows stay in L2,
+    // however many atoms there are.
     Block(const OmpDictionary& d, int64_t n_signals, bool whole, Carver& carve) {
-        constexpr int64_t kRowsABlock = 64, width = Panels<T>::width;
+        constexpr int64_t kRowsABlock = 64, kWhole = 4096, width = Panels<T>::width;
         const int64_t padded = round_up(d.n_atoms, Panels<T>::line);
+        whole |= padded <= kWhole;
         const int64_t fit = (256 << 10) / (kRowsABlock * static_cast<int64_t>(sizeof(T))) / width * width;
         chunk = whole ? padded : smaller(padded, fit);
         ld_x = round_up(d.n_features, Panels<T>::line);

@@ -142,8 +142,14 @@ class IhtCoder {
     void threshold(T mu) {
         const Vec<T> step = broadcast(mu);
         for (int64_t at = 0; at < d_.n_padded; at += Lanes<T>::n) store(moved_ + at, step * load(c_ + at));
-        for (int64_t j = 0; j < size_; ++j) moved_[support_[j]] += a_[j];
-        next_size_ = select_largest(moved_, d_.n_padded, s_, Magnitude<T>{}, next_, next_support_);
+        // The entries of the support are s numbers at least as large as their least.
+        T least = static_cast<T>(__builtin_inff());
+        for (int64_t j = 0; j < size_; ++j) {
+            const T moved = moved_[support_[j]] += a_[j];
+            least = magnitude(moved) < least ? magnitude(moved) : least;
+        }
+        next_size_ =
+            select_largest(moved_, d_.n_padded, s_, Magnitude<T>{}, next_, next_support_, size_ == s_ ? least : T(0));
     }
 
     bool same_support() const {

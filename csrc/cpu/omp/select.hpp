@@ -56,29 +56,29 @@ template <typename T, typename Key>
 static int64_t gather_reaching(const T* numbers, int64_t n, T bound, const Key& key, T* found, int32_t* indices) {
     constexpr int lanes = Lanes<T>::n;
     int64_t count = 0;
-    for (int64_t at = 0; at < n; at += lanes) {
+    IntVec<T> positions = *reinterpret_cast<const IntVec<T>*>(tile_positions<T>.lanes);
+    for (int64_t at = 0; at < n; at += lanes, positions += lanes) {
         const Vec<T> part = load(numbers + at), keys = key(part, at);
         const IntVec<T> reaches = (keys >= bound) & (keys > 0);
         if (!any<T>(reaches)) continue;
-        for (int l = 0; l < lanes; ++l) {
-            found[count] = numbers[at + l];
-            indices[count] = static_cast<int32_t>(at + l);
-            count += reaches[l] != 0;
-        }
+        count += store_selected<T>(part, positions, reaches, found + count, indices + count);
         if (count > kCandidates) break;
     }
     return count;
 }
 
-// Writes at most s numbers and their indices, and returns how many. n is a multiple of the lanes.
+// Writes at most s numbers and their indices, and returns how many. n is a multiple of the lanes. `known` is a bound
+// that at least s keys reach, or not positive where none is known.
 template <typename T, typename Key>
-static int64_t select_largest(const T* numbers, int64_t n, int64_t s, const Key& key, T* out, int32_t* out_indices) {
+static int64_t select_largest(const T* numbers, int64_t n, int64_t s, const Key& key, T* out, int32_t* out_indices,
+                              T known = 0) {
     constexpr int lanes = Lanes<T>::n;
     const int64_t groups = 2 * s;
     T found[kCandidates + lanes + 1], keys[kCandidates + lanes];
     int32_t indices[kCandidates + lanes + 1];
     int64_t count = kCandidates + 1;
-    if (groups <= 4 * lanes && n >= 4 * lanes) {
+    if (known > 0) count = gather_reaching(numbers, n, known, key, found, indices);
+    if (count > kCandidates && groups <= 4 * lanes && n >= 4 * lanes) {
         const T bound = groups <= lanes       ? bound_of<T, 1>(numbers, n, s, key)
                         : groups <= 2 * lanes ? bound_of<T, 2>(numbers, n, s, key)
                                               : bound_of<T, 4>(numbers, n, s, key);

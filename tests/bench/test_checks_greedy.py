@@ -1,11 +1,13 @@
-"""A result that is wrong has no speed: each way of being wrong is caught, and what is right passes."""
+"""A pursuit that is wrong has no speed: each way of being wrong is caught, and what is right passes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from sparsefast.bench.checks import Checker, Code, from_csc, from_dense, residuals, sample_rows
+from sparsefast.bench.case import Problem
+from sparsefast.bench.checks import Code, Terms, from_csc, from_dense, residuals, sample_rows
+from sparsefast.bench.checks.greedy import GreedyChecker
 
 N, F, K, S = 40, 13, 29, 4
 
@@ -15,6 +17,10 @@ def problem(dtype="float32"):
     signals, dictionary = rng.standard_normal((N, F)), rng.standard_normal((K, F))
     dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
     return signals.astype(dtype), dictionary.astype(dtype)
+
+
+def check(signals, dictionary, code, measured="omp", **terms):
+    return GreedyChecker(Problem(signals, dictionary, S), measured).check(code, N, Terms(**terms))
 
 
 def pursue(signals, dictionary, n_nonzero=S, selection="omp"):
@@ -49,14 +55,14 @@ def lstsq(atoms, x):
 def test_a_right_result_passes(selection, dtype):
     signals, dictionary = problem(dtype)
     code = pursue(signals, dictionary, selection=selection)
-    assert Checker(signals, dictionary, S).check(code, N, selection) is None
+    assert check(signals, dictionary, code, selection) is None
+    assert check(signals, dictionary, code, selection=selection) is None
 
 
-def test_another_algorithm_is_not_omp():
+@pytest.mark.parametrize(("selection", "measured"), [("omp", "ols"), ("ols", "omp")])
+def test_another_algorithm_is_another(selection, measured):
     signals, dictionary = problem()
-    wrong = Checker(signals, dictionary, S).check(pursue(signals, dictionary, selection="ols"), N, "omp")
-    assert wrong is not None
-    assert "took atom" in wrong
+    assert "took atom" in str(check(signals, dictionary, pursue(signals, dictionary, selection=selection), measured))
 
 
 def off_by_a_little(code):
@@ -121,16 +127,12 @@ def test_a_wrong_result_is_caught_and_named(spoil, reason):
     signals, dictionary = problem()
     code = pursue(signals, dictionary)
     spoil(code)
-    wrong = Checker(signals, dictionary, S).check(code, N)
-    assert wrong is not None
-    assert reason in wrong
+    assert reason in str(check(signals, dictionary, code))
 
 
 def test_too_few_codes_are_caught():
     signals, dictionary = problem()
-    assert (
-        Checker(signals, dictionary, S).check(pursue(signals[:-1], dictionary), N) == f"{N - 1} codes for {N} signals"
-    )
+    assert check(signals, dictionary, pursue(signals[:-1], dictionary)) == f"{N - 1} codes for {N} signals"
 
 
 def test_an_exact_tie_may_go_either_way():
@@ -139,7 +141,7 @@ def test_an_exact_tie_may_go_either_way():
     code = pursue(signals, dictionary)
     assert (code.indices == 5).any()
     code.indices[code.indices == 5] = 11
-    assert Checker(signals, dictionary, S).check(code, N) is None
+    assert check(signals, dictionary, code) is None
 
 
 def test_a_zero_signal_has_no_coefficients_and_no_residual():
@@ -147,19 +149,39 @@ def test_a_zero_signal_has_no_coefficients_and_no_residual():
     signals[3] = 0
     code = pursue(signals, dictionary)
     code.counts[3] = 0
-    assert Checker(signals, dictionary, S).check(code, N) is None
+    assert check(signals, dictionary, code) is None
     assert residuals(code, signals, dictionary)[3] == 0
     code.values[3, 0] = 1
-    assert "zero signal" in str(Checker(signals, dictionary, S).check(code, N))
+    assert "zero signal" in str(check(signals, dictionary, code))
 
 
 def test_stopping_at_a_peers_own_threshold_is_not_wrong():
     signals, dictionary = problem()
     signals *= 1e-3
     code = Code(np.zeros((N, S), int), np.zeros((N, S)), np.zeros(N, int))
-    checker = Checker(signals, dictionary, S)
-    assert checker.check(code, N, stops_below=1.0) is None
-    assert checker.check(code, N) is not None
+    assert check(signals, dictionary, code, stops_below=1.0) is None
+    assert check(signals, dictionary, code) is not None
+
+
+def test_a_squared_residual_that_is_kept_by_subtraction_may_be_zero_early():
+    """x is an atom and 1e-3 of another: 1e-6 of ||x||^2 is some eight roundings of it in float32, 1e-2 is not."""
+    dictionary = np.eye(F, dtype=np.float32)
+    signals = np.tile(dictionary[3], (N, 1))
+    code = Code(np.full((N, S), 3), np.tile(np.float32([1, 0, 0, 0]), (N, 1)), np.ones(N, int))
+    signals[:, 5] = 1e-3
+    assert "stopped after 1 atoms" in str(check(signals, dictionary, code))
+    assert check(signals, dictionary, code, subtracts=True) is None
+    signals[:, 5] = 1e-1
+    assert "stopped after 1 atoms" in str(check(signals, dictionary, code, subtracts=True))
+
+
+def test_an_atom_in_the_span_of_the_support_may_end_a_pursuit_that_subtracts():
+    dictionary = np.eye(F, dtype=np.float32)
+    dictionary[7] = dictionary[3] + dictionary[5]
+    signals = np.tile(dictionary[3] + dictionary[5] / 2 + dictionary[6] / 4, (N, 1))
+    code = Code(np.tile([7, 3, 0, 0], (N, 1)), np.tile(np.float32([0.5, 0.5, 0, 0]), (N, 1)), np.full(N, 2))
+    assert check(signals, dictionary, code, "ols", subtracts=True) is None
+    assert "stopped after 2 atoms" in str(check(signals, dictionary, code, "ols"))
 
 
 def test_dense_and_columns_are_read_as_the_same_code():
