@@ -132,9 +132,10 @@ class TorchKind:
         if dtype in COMPUTED_IN:
             x = x.to(self.torch.float32)
         try:
-            return x.numpy()
+            array = x.numpy()
         except RuntimeError:  # it requires grad, or has its sign bit pending
-            return x.detach().resolve_neg().numpy()
+            array = x.detach().resolve_neg().numpy()
+        return array if array.flags.aligned else array.copy()
 
     def narrowed(self, x: Array, dtype: str) -> Array:
         return x.to(getattr(self.torch, dtype))

@@ -65,7 +65,8 @@ def score(mu, k, support, a, c, n_atoms, scores):
     for i in range(scores.shape[0]):
         scores[i] = abs(step * c[i])
     for j in range(k):
-        scores[support[j]] = abs(real(a[j] + mu * c[support[j]]))
+        # The same product as off the support: equal entries must tie.
+        scores[support[j]] = abs(real(a[j] + step * c[support[j]]))
     # An overflow of mu would leave NaN there.
     for i in range(n_atoms, scores.shape[0]):
         scores[i] = 0

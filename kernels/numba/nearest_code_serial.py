@@ -124,7 +124,9 @@ def search(
     scores, score_bits, keys,
 ):  # fmt: skip
     """The index of the atom nearest to one scaled signal, its distance, and the exponent of that."""
-    common = max(exponent, x_exponent) if norm2 > 0 else exponent
+    if norm2 == 0:  # which has no scale of its own
+        x_exponent = exponent
+    common = max(exponent, x_exponent)
     x_scale = math.ldexp(1.0, x_exponent - common)
     d_scale = math.ldexp(1.0, exponent - common)
     c_scale = math.ldexp(1.0, max(x_exponent - common, LEAST_EXPONENT))

@@ -26,15 +26,18 @@ def run_ranges(make_worker: Callable[[], Callable[[int, int], None]], n_items: i
     """
     n_chunks = -(-n_items // chunk)
     starts = iter(range(0, n_items, chunk))
-    starts_lock = threading.Lock()
+    lock = threading.Lock()
     stopped = False
+    n_helping = 0
+    idle = threading.Event()
+    idle.set()
 
     def work() -> None:
         nonlocal stopped
         worker = make_worker()
         try:
             while not stopped:
-                with starts_lock:
+                with lock:
                     start = next(starts, None)
                 if start is None:
                     return
@@ -43,18 +46,33 @@ def run_ranges(make_worker: Callable[[], Callable[[int, int], None]], n_items: i
             stopped = True
             raise
 
+    def help_out() -> None:
+        nonlocal n_helping
+        with lock:
+            if stopped:
+                return
+            n_helping += 1
+            idle.clear()
+        try:
+            work()
+        finally:
+            with lock:
+                n_helping -= 1
+                if not n_helping:
+                    idle.set()
+
     helpers: list[Future[None]] = []
     try:
-        _submit(work, min(n_threads, n_chunks, MAX_THREADS) - 1, helpers)
+        _submit(help_out, min(n_threads, n_chunks, MAX_THREADS) - 1, helpers)
         work()
     finally:
-        stopped = True
-        for helper in helpers:
-            # The outputs belong to the caller: nobody may write to them after this function has ended.
-            if not helper.cancel():
-                helper.exception()
+        # The outputs belong to the caller: nobody may write to them after this function has ended. The futures do not
+        # say who is at work: an interrupt in `_submit` leaves one that was never noted.
+        with lock:
+            stopped = True
+        idle.wait()
     for helper in helpers:
-        if not helper.cancelled():
+        if not helper.cancel():
             helper.result()  # raises what it raised
 
 

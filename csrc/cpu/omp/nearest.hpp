@@ -37,6 +37,33 @@ struct Nearness {
     SF_INLINE Vec<T> operator()(Vec<T> c, int64_t at) const { return scale.dot * c - scale.half * load(half + at); }
 };
 
+// Squared distances below this, of a signal and a codebook with a largest entry in [1, 2), have lost digits.
+template <typename T>
+constexpr T kLeastSquare = sizeof(T) == 4 ? T(1e-30) : T(1e-290);
+
+// ||x - d|| of signal n and packed atom k whatever their sizes, entry by entry at the scale of the difference.
+template <typename T>
+static T distance_between(const NearestProblem& p, const PackedDictionary<T>& d, int64_t n, int64_t k) {
+    const T* const x = static_cast<const T*>(p.signals.data) + n * p.signals.row_stride;
+    const T* const atom = d.atoms + k * d.ld_atoms;
+    const int e = static_cast<int>(*d.exponent);
+    const T half = power_of_two<T>(e / 2), rest = power_of_two<T>(e - e / 2);
+    const auto difference = [&](int64_t f) { return x[f * p.signals.col_stride] - atom[f] * half * rest; };
+    T peak = 0, sum = 0;
+    for (int64_t f = 0; f < d.n_features; ++f) {
+        const T magnitude = difference(f) < 0 ? -difference(f) : difference(f);
+        peak = magnitude > peak ? magnitude : peak;
+    }
+    if (!(peak > 0)) return 0;
+    const int scale = exponent_of(peak);
+    for (int64_t f = 0; f < d.n_features; ++f) {
+        const T part = difference(f) * power_of_two<T>(-scale);
+        sum += part * part;
+    }
+    return static_cast<T>(sizeof(T) == 4 ? __builtin_sqrtf(static_cast<float>(sum)) : __builtin_sqrt(sum)) *
+           power_of_two<T>(scale);
+}
+
 template <typename T>
 class NearestCoder {
    public:
@@ -98,6 +125,7 @@ class NearestCoder {
         }
         Vec<T> root = {};
         root[0] = sum_of_lanes<T>(sum);
+        if (root[0] < kLeastSquare<T>) return write_nearest<T>(p_, signal, i, distance_between(p_, d_, signal, i));
         write_nearest<T>(p_, signal, i,
                          square_root<T>(root)[0] * power_of_two<T>(most / 2) * power_of_two<T>(most - most / 2));
     }
@@ -155,6 +183,10 @@ static void nearest_small(const NearestProblem& p, int64_t begin, int64_t end) {
         const V distance =
             known ? square_root<T>(known ? least : V{}) * load(back) : V{} + static_cast<T>(__builtin_nanf(""));
         for (int l = 0; l < n; ++l) write_nearest<T>(p, at + l, known[l] ? index[l] : 0, distance[l]);
+        const I lost = known & (least < kLeastSquare<T>);
+        if (!any<T>(lost)) continue;
+        for (int l = 0; l < n; ++l)
+            if (lost[l]) write_nearest<T>(p, at + l, index[l], distance_between(p, d, at + l, index[l]));
     }
 }
 
