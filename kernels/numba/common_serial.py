@@ -246,9 +246,13 @@ def advance(k, y, inverse, gamma):
 
 
 @compiled
-def drift(eps, n_features, k, y, norm, atom_norm, inverse_distance):
-    """How far a step may move ||r||^2 - y^2 from the residual's own norm, through rounding."""
-    return 4 * eps * (math.sqrt(n_features) + k) * abs(y) * norm * atom_norm * inverse_distance
+def drift(eps, n_features, k, y, norm, support, gamma, norms, inverse_distance):
+    """How far the step to k atoms may move ||r||^2 - y^2 from the residual's own norm, through rounding: y is made of a
+    correlation that is the difference of larger ones, <d, x> and the gamma_j <d, d_j>."""
+    parts = norm
+    for j in range(k):
+        parts += abs(gamma[j]) * norms[support[j]]
+    return 4 * eps * (math.sqrt(n_features) + k) * abs(y) * parts * norms[support[k - 1]] * inverse_distance
 
 
 @compiled

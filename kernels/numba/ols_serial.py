@@ -97,12 +97,10 @@ def pursue(
     y = 0.0
     k = 0
     while True:
-        if tol >= 0 and residual2 - slack <= tol * tol:
-            met = residual2 + slack <= tol * tol
-            if not met:  # rounding could decide: ask the residual itself
-                met = math.sqrt(residual(x, m, k, support, gamma, atoms, wide)) <= tol
-            if met:
-                return k, TOLERANCE
+        # The sum of y^2 says where to look, the residual itself whether it is so.
+        near = tol >= 0 and residual2 - slack <= tol * tol
+        if near and math.sqrt(residual(x, m, k, support, gamma, atoms, wide)) <= tol:
+            return k, TOLERANCE
         if k == n_nonzero:
             return k, COMPLETE
         if k == limit:
@@ -131,7 +129,7 @@ def pursue(
         delta[i] = -math.inf
         k += 1
         residual2 -= y * y
-        slack += drift(eps, n_features, k, y, norm, norms[i], inverse_distance)
+        slack += drift(eps, n_features, k, y, norm, support, gamma, norms, inverse_distance)
 
 
 def ols_range(

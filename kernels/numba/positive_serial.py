@@ -97,7 +97,7 @@ def rebuild(k, norm2, n_features, c0, c0_at, c0_step, gram, norms, n_lanes, eps,
         extend(j, inverse_distance, inverse, w)
         advance(j, y, inverse, z)
         residual2 -= y * y
-        slack += drift(eps, n_features, j + 1, y, norm, norms[i], inverse_distance)
+        slack += drift(eps, n_features, j + 1, y, norm, support, z, norms, inverse_distance)
     return residual2, slack
 
 
@@ -115,12 +115,10 @@ def pursue(
     n_additions = 0
     k = 0
     while True:
-        if tol >= 0 and residual2 - slack <= tol * tol:
-            met = residual2 + slack <= tol * tol
-            if not met:  # rounding could decide: ask the residual itself
-                met = math.sqrt(residual(x, m, k, support, gamma, atoms, wide)) <= tol
-            if met:
-                return k, TOLERANCE
+        # The sum of y^2 says where to look, the residual itself whether it is so.
+        near = tol >= 0 and residual2 - slack <= tol * tol
+        if near and math.sqrt(residual(x, m, k, support, gamma, atoms, wide)) <= tol:
+            return k, TOLERANCE
         if k == n_nonzero:
             return k, COMPLETE
         if k == limit or n_additions == ADDITIONS_PER_ATOM * limit:
@@ -149,7 +147,7 @@ def pursue(
         last = k
         k += 1
         residual2 -= y * y
-        slack += drift(eps, n_features, k, y, norm, norms[i], inverse_distance)
+        slack += drift(eps, n_features, k, y, norm, support, z, norms, inverse_distance)
         while not all_positive(k, z):
             k = drop(k, step_length(k, gamma, z), support, gamma, z)
             if k == 0 or support[k - 1] != i:

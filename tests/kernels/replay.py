@@ -72,10 +72,12 @@ class Replay:
         scores = np.where(free, correlations, -np.inf)
         if self.rule == "ols":
             # Where rounding may be all of the distance, a score may be anything.
-            surely &= distances2 > 2 * of_distances2
+            anything = free & (distances2 <= 2 * of_distances2)
+            surely &= ~anything
             distances2 = np.where(free, np.maximum(distances2, of_distances2), 1)
             scores = scores / np.sqrt(distances2)
             errors = errors / np.sqrt(distances2) + np.where(free, scores, 0) * of_distances2 / (2 * distances2)
+            errors[anything] = np.inf
         return Step(scores, errors, surely, perhaps)
 
     def check(self, support: np.ndarray) -> None:

@@ -49,6 +49,7 @@ class Group {
             const bool finite = norm2 - norm2 == 0, codes = finite && norm2 > 0;
             counts_[r] = 0;
             error2_[r] = norm2_[r] = norm2;
+            doubt_[r] = 16 * Lanes<T>::epsilon * norm2;
             status_[r] = finite ? nothing_in(first + r) : OmpStatus::nonfinite;
             active_ |= static_cast<unsigned>(codes) << r;
             active_lanes_[r] = codes ? -1 : 0;
@@ -127,9 +128,8 @@ class Group {
         for (int r = 0; r < n; ++r) {
             const bool zero = k == 0 && norm2_[r] == 0;  // never active, and within any tolerance
             if (!(active_ >> r & 1) && !zero) continue;
-            const T doubt = 8 * static_cast<T>(k + 4) * Lanes<T>::epsilon * norm2_[r];
             T error2 = error2_[r];
-            const T gap = error2 - tol2_[r];
+            const T gap = error2 - tol2_[r], doubt = doubt_[r];
             if (k > 0 && gap <= doubt && -gap <= doubt) error2 = residual_norm2(first + r, r, k);
             if (error2 <= tol2_[r]) stop(r, OmpStatus::tolerance, k);
         }
@@ -333,6 +333,12 @@ class Group {
         gamma[k] = y * inverse_d;
         *reinterpret_cast<V*>(error2_) -= y * y;
         *reinterpret_cast<V*>(y_) = y;
+        // How far rounding may have led the sum of y^2: the more, the nearer the atom lies to the span.
+        if (p_.tol) {
+            const V length = square_roots(lanes<V>(norm2_) * length2);
+            const T part = 4 * Lanes<T>::epsilon * static_cast<T>(d_.n_features + k);
+            *reinterpret_cast<V*>(doubt_) += part * (y < 0 ? -y : y) * (active ? inverse_d * length : V{});
+        }
         for (int r = 0; r < kGroup; ++r) s_.support[k * kGroup + r] = pick_[r];
     }
 
@@ -342,9 +348,9 @@ class Group {
     const T* const gram_;
     const int64_t limit_;
     unsigned active_ = 0;
-    alignas(kAlignment) T norm2_[kGroup], error2_[kGroup], tol2_[kGroup], peak_[kGroup] = {};
-    alignas(kAlignment) T length2_[kGroup], pivot_[kGroup], y_[kGroup];  // of the picked atoms
-    alignas(kAlignment) Int<T> active_lanes_[kGroup];                    // -1 where active, else 0
+    alignas(kAlignment) T norm2_[kGroup], error2_[kGroup], doubt_[kGroup], tol2_[kGroup], peak_[kGroup] = {};
+    alignas(kAlignment) T length2_[kGroup] = {}, pivot_[kGroup] = {}, y_[kGroup] = {};  // of the picked atoms
+    alignas(kAlignment) Int<T> active_lanes_[kGroup];                                   // -1 where active, else 0
     int32_t pick_[kGroup] = {}, counts_[kGroup];
     int64_t observed_[kGroup];  // features, for masked
     OmpStatus status_[kGroup];
