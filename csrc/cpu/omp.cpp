@@ -45,10 +45,10 @@ void pack_atoms(const OmpDictionary& d, const Matrix& atoms, void* packed) {
         out.half[k] = taint == 0 ? T(0) : infinity;
     }
     *out.exponent = peak > 0 ? exponent_of(peak) : 0;
-    const T scale = power_of_two<T>(-static_cast<int>(*out.exponent));
+    const Shift<T> scale(-static_cast<int>(*out.exponent));
     for (int64_t k = 0; k < d.n_atoms; ++k) {
         T* const row = out.atoms + k * out.ld_atoms;
-        for (int64_t f = 0; f < d.n_features; ++f) row[f] = in[k * atoms.row_stride + f * atoms.col_stride] * scale;
+        for (int64_t f = 0; f < d.n_features; ++f) row[f] = scale(in[k * atoms.row_stride + f * atoms.col_stride]);
         for (int64_t f = d.n_features; f < out.ld_atoms; ++f) row[f] = 0;
         for (int64_t f = 0; f < d.n_features && out.half[k] != 0; ++f) row[f] = 0;
     }
@@ -76,11 +76,11 @@ void pack_gram(const OmpDictionary& d, const Matrix& gram, void* packed, int64_t
     const PackedDictionary<T> out(d, packed);
     if (gram.data) {
         const T* const in = static_cast<const T*>(gram.data);
-        const T scale = power_of_two<T>(-static_cast<int>(*out.exponent));
+        const Shift<T> scale(-static_cast<int>(*out.exponent));
         for (int64_t i = begin; i < end; ++i) {
             T* const row = out.gram + i * out.ld_gram;
             for (int64_t k = 0; k < d.n_atoms; ++k) {
-                const T v = in[i * gram.row_stride + k * gram.col_stride] * scale * scale;
+                const T v = scale(scale(in[i * gram.row_stride + k * gram.col_stride]));
                 row[k] = v - v == 0 ? v : T(0);  // an atom that is not finite, and packed as zero
             }
             for (int64_t k = d.n_atoms; k < out.ld_gram; ++k) row[k] = 0;

@@ -246,13 +246,16 @@ def advance(k, y, inverse, gamma):
 
 
 @compiled
-def drift(eps, n_features, k, y, norm, support, gamma, norms, inverse_distance):
-    """How far the step to k atoms may move ||r||^2 - y^2 from the residual's own norm, through rounding: y is made of a
-    correlation that is the difference of larger ones, <d, x> and the gamma_j <d, d_j>."""
-    parts = norm
+def drift(eps, n_features, k, y, norm, support, gamma, norms, inverse):
+    """How far the step to k atoms may move ||r||^2 - y^2 from the residual's own norm, through rounding: y is made of
+    correlations <d, r> that are differences of larger ones, <d, x> and the gamma_j <d, d_j>, and belongs to the
+    direction sum_j m_j d_j, of unit length as far as its parts have not cancelled."""
+    parts, direction = norm, 0.0
     for j in range(k):
-        parts += abs(gamma[j]) * norms[support[j]]
-    return 4 * eps * (math.sqrt(n_features) + k) * abs(y) * parts * norms[support[k - 1]] * inverse_distance
+        length = norms[support[j]]
+        parts += abs(gamma[j]) * length
+        direction += abs(inverse[k - 1, j]) * length
+    return 4 * eps * (n_features + k) * abs(y) * direction * (parts + abs(y) * direction)
 
 
 @compiled

@@ -82,40 +82,42 @@ def distance(x, m, x_scale, atoms, i, d_scale):
 
 
 @compiled
-def tiny_distance(x, m, x_scale, atoms, i, d_scale):
-    """As `distance`, where the squares would underflow."""
+def exact_distance(x, m, x_exponent, atoms, i, d_exponent):
+    """As `distance`, at scales where squares would underflow, and which take two factors each."""
     n_features = x.shape[1]
+    x_scale, d_scale = math.ldexp(1.0, x_exponent // 2), math.ldexp(1.0, d_exponent // 2)
+    x_more, d_more = math.ldexp(1.0, x_exponent - x_exponent // 2), math.ldexp(1.0, d_exponent - d_exponent // 2)
     largest = 0.0
     for f in range(n_features):
-        largest = max(largest, abs(x[m, f] * x_scale - atoms[i * n_features + f] * d_scale))
+        largest = max(largest, abs(x[m, f] * x_scale * x_more - atoms[i * n_features + f] * d_scale * d_more))
     if largest == 0:
         return 0.0
     total = 0.0
     for f in range(n_features):
-        r = (x[m, f] * x_scale - atoms[i * n_features + f] * d_scale) / largest
+        r = (x[m, f] * x_scale * x_more - atoms[i * n_features + f] * d_scale * d_more) / largest
         total += r * r
     return math.sqrt(total) * largest
 
 
 @compiled
-def measure(x, m, x_scale, atoms, i, d_scale):
-    """||x - d_i|| at the common scale."""
-    found = distance(x, m, x_scale, atoms, i, d_scale)
-    return found if found > TINY else tiny_distance(x, m, x_scale, atoms, i, d_scale)
+def measure(x, m, x_exponent, atoms, i, d_exponent):
+    """||x - d_i||, times what keeps a distance of the size of the larger from overflowing."""
+    found = distance(x, m, math.ldexp(1.0, x_exponent), atoms, i, math.ldexp(1.0, d_exponent))
+    return found if found > TINY else exact_distance(x, m, x_exponent, atoms, i, d_exponent)
 
 
 @compiled
-def nearest_of(least, keys, n_atoms, x, m, x_scale, atoms, d_scale):
+def nearest_of(least, keys, n_atoms, x, m, x_exponent, atoms, d_exponent):
     """The nearest of the atoms whose keys are at least this large, the lowest index among equals."""
     best = math.inf
     nearest = 0
     for i in range(n_atoms):
         if keys[i] >= least:
-            found = measure(x, m, x_scale, atoms, i, d_scale)
+            found = measure(x, m, x_exponent, atoms, i, d_exponent)
             if found < best:
                 best = found
                 nearest = i
-    return nearest, best
+    return nearest
 
 
 @compiled
@@ -127,8 +129,6 @@ def search(
     if norm2 == 0:  # which has no scale of its own
         x_exponent = exponent
     common = max(exponent, x_exponent)
-    x_scale = math.ldexp(1.0, x_exponent - common)
-    d_scale = math.ldexp(1.0, exponent - common)
     c_scale = math.ldexp(1.0, max(x_exponent - common, LEAST_EXPONENT))
     half_scale = math.ldexp(1.0, max(exponent - common, LEAST_EXPONENT))
     real = scores.dtype.type
@@ -140,10 +140,14 @@ def search(
     least = score_bits[0]
     # One less, for what rounding did to the difference, and because zero has two signs.
     least = keys.dtype.type((least if least >= 0 else keys.dtype.type(least ^ most)) - 1)
+    nearest = int(i)
     if count_from(least, keys) > 1:
-        nearest, found = nearest_of(least, keys, n_atoms, x, m, x_scale, atoms, d_scale)
+        nearest = nearest_of(least, keys, n_atoms, x, m, x_exponent - common, atoms, exponent - common)
+    x_scale, d_scale = math.ldexp(1.0, x_exponent - common), math.ldexp(1.0, exponent - common)
+    found = distance(x, m, x_scale, atoms, nearest, d_scale)
+    if found > TINY:
         return nearest, found, common
-    return int(i), measure(x, m, x_scale, atoms, i, d_scale), common
+    return nearest, exact_distance(x, m, x_exponent, atoms, nearest, exponent), 0
 
 
 def nearest_code_range(

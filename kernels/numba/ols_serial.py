@@ -129,7 +129,7 @@ def pursue(
         delta[i] = -math.inf
         k += 1
         residual2 -= y * y
-        slack += drift(eps, n_features, k, y, norm, support, gamma, norms, inverse_distance)
+        slack += drift(eps, n_features, k, y, norm, support, gamma, norms, inverse)
 
 
 def ols_range(

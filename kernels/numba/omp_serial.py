@@ -79,7 +79,7 @@ def pursue(
         support[k] = i
         k += 1
         residual2 -= y * y
-        slack += drift(eps, n_features, k, y, norm, support, gamma, norms, inverse_distance)
+        slack += drift(eps, n_features, k, y, norm, support, gamma, norms, inverse)
 
 
 def omp_range(

@@ -97,7 +97,7 @@ def rebuild(k, norm2, n_features, c0, c0_at, c0_step, gram, norms, n_lanes, eps,
         extend(j, inverse_distance, inverse, w)
         advance(j, y, inverse, z)
         residual2 -= y * y
-        slack += drift(eps, n_features, j + 1, y, norm, support, z, norms, inverse_distance)
+        slack += drift(eps, n_features, j + 1, y, norm, support, z, norms, inverse)
     return residual2, slack
 
 
@@ -147,7 +147,7 @@ def pursue(
         last = k
         k += 1
         residual2 -= y * y
-        slack += drift(eps, n_features, k, y, norm, support, z, norms, inverse_distance)
+        slack += drift(eps, n_features, k, y, norm, support, z, norms, inverse)
         while not all_positive(k, z):
             k = drop(k, step_length(k, gamma, z), support, gamma, z)
             if k == 0 or support[k - 1] != i:

@@ -39,11 +39,13 @@ def nearest_code(
         i = int(np.argmin(each))  # the first of equals
         indices[n] = i
         with np.errstate(over="ignore", under="ignore"):
-            distances[n] = np.ldexp(each[i], exponent).astype(distances.dtype)
+            # Not from `each`: x may have lost digits there, beside a far atom.
+            difference = x - np.ldexp(layout.atoms[i], layout.exponent)
+            distances[n] = _norms(difference[None])[0].astype(distances.dtype)
 
 
 def _norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The norm of each row, whose squares may be too small for float64."""
+    """The norm of each row, whose squares may be too small or too large for float64; infinite where a row is."""
     exponents = np.frexp(np.abs(rows).max(axis=1))[1]
     scaled = np.ldexp(rows, -exponents[:, None])
     return np.ldexp(np.sqrt((scaled * scaled).sum(axis=1)), exponents)

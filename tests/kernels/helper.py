@@ -193,14 +193,17 @@ def residual_norms(signals: np.ndarray, dictionary: np.ndarray, code: Code) -> n
 
 
 def lstsq(x: np.ndarray, selected: np.ndarray) -> np.ndarray:
-    """argmin_a ||x - a selected|| in float64, by QR of unit columns."""
+    """argmin_a ||x - a selected|| in float64, by QR of unit columns; where they are dependent, one of several."""
     norms = np.linalg.norm(selected, axis=1)
-    q, r = np.linalg.qr((selected / norms[:, None]).T)
+    columns = (selected / norms[:, None]).T
+    q, r = np.linalg.qr(columns)
+    if (np.diag(r) == 0).any():
+        return np.linalg.lstsq(columns, x, rcond=None)[0] / norms
     return np.linalg.solve(r, q.T @ x) / norms
 
 
 def condition(selected: np.ndarray) -> float:
-    """Condition number of the selected atoms, their norms apart; 1 for none."""
+    """Condition number of the selected atoms, their norms apart; 1 for none, and never infinite."""
     if len(selected) == 0:
         return 1.0
-    return float(np.linalg.cond(selected / np.linalg.norm(selected, axis=1, keepdims=True)))
+    return min(float(np.linalg.cond(selected / np.linalg.norm(selected, axis=1, keepdims=True))), 1e30)

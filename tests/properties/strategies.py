@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 # What numbers are computed in; bfloat16, which NumPy lacks, stands in float32 arrays and becomes a tensor when called.
 COMPUTED_IN = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
 
-VALUES = ("normal", "integers", "copies", "near copies", "sparse", "norms apart", "zero signals", "zero atoms", "wide")
+VALUES = (
+    *("normal", "integers", "copies", "near copies", "coherent", "sparse"),
+    *("norms apart", "zero signals", "zero atoms", "wide"),
+)
 SCALES = ("one", "one", "one", "huge", "subnormal")
 ROW_SCALES = (*SCALES, "each its own")
 BAD = ("none", "none", "signals", "atoms", "both", "all signals", "all atoms")
@@ -183,9 +186,12 @@ def _numbers(recipe: Recipe, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     elif recipe.values == "near copies":
         eps = np.finfo(COMPUTED_IN[recipe.dtype]).eps
         atoms = atoms[rng.integers(0, 1 + k // 3, k)] * (1 + 4 * eps * rng.integers(-2, 3, (k, f)))
-    elif recipe.values == "sparse":
+    elif recipe.values in ("sparse", "coherent"):
+        if recipe.values == "coherent":
+            atoms = rng.standard_normal(f) + atoms * 10.0 ** -rng.integers(0, 3)
         atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-        signals = (rng.integers(1, 4, (n, 3, 1)) * atoms[rng.integers(0, k, (n, 3))]).sum(axis=1)
+        codes = rng.integers(1, 4, (n, 3, 1)) * atoms[rng.integers(0, k, (n, 3))]
+        signals = codes.sum(axis=1) + 1e-4 * signals * rng.integers(0, 2)
     elif recipe.values == "norms apart":
         atoms *= np.ldexp(1.0, rng.integers(-8, 9, (k, 1)))
     elif recipe.values == "zero signals":

@@ -123,30 +123,33 @@ class Group {
         return v;
     }
 
-    // ||r||^2 = ||x||^2 - sum y^2 loses digits as it shrinks: where that could change the answer, look at r itself.
+    // ||r||^2 = ||x||^2 - sum y^2 loses digits as it shrinks: it says where to look, r itself whether it is so.
     void stop_within_tolerance(int64_t first, int64_t k, int n) {
         for (int r = 0; r < n; ++r) {
             const bool zero = k == 0 && norm2_[r] == 0;  // never active, and within any tolerance
             if (!(active_ >> r & 1) && !zero) continue;
-            T error2 = error2_[r];
-            const T gap = error2 - tol2_[r], doubt = doubt_[r];
-            if (k > 0 && gap <= doubt && -gap <= doubt) error2 = residual_norm2(first + r, r, k);
-            if (error2 <= tol2_[r]) stop(r, OmpStatus::tolerance, k);
+            if (error2_[r] - doubt_[r] > tol2_[r]) continue;
+            if ((k == 0 ? norm2_[r] : residual_norm2(first + r, r, k)) <= tol2_[r]) stop(r, OmpStatus::tolerance, k);
         }
     }
 
-    T residual_norm2(int64_t row, int r, int64_t k) const {
-        const T* x = s_.x + row * s_.ld_x;
+    double residual_norm2(int64_t row, int r, int64_t k) const {
+        constexpr int part = Panels<T>::line;  // rows of x and of the atoms are padded to whole ones with zeros
+        const T* const x = s_.x + row * s_.ld_x;
         double sum = 0;
-        for (int64_t f = 0; f < d_.n_features; ++f) {
-            double e = x[f];
-            for (int64_t j = 0; j < k; ++j)
-                e -= static_cast<double>(s_.gamma[j * kGroup + r]) *
-                     d_.atoms[s_.support[j * kGroup + r] * d_.ld_atoms + f];
-            if constexpr (masked) e *= s_.mask[row * s_.ld_x + f];
-            sum += e * e;
+        for (int64_t f = 0; f < d_.ld_atoms; f += part) {
+            double e[part];
+            for (int i = 0; i < part; ++i) e[i] = x[f + i];
+            for (int64_t j = 0; j < k; ++j) {
+                const double gamma = s_.gamma[j * kGroup + r];
+                const T* const atom = d_.atoms + s_.support[j * kGroup + r] * d_.ld_atoms + f;
+                for (int i = 0; i < part; ++i) e[i] -= gamma * atom[i];
+            }
+            if constexpr (masked)
+                for (int i = 0; i < part; ++i) e[i] *= s_.mask[row * s_.ld_x + f + i];
+            for (int i = 0; i < part; ++i) sum += e[i] * e[i];
         }
-        return static_cast<T>(sum);
+        return sum;
     }
 
     // Weights ||d|| / ||m d|| of all atoms for the signals of the group, zero where nothing of an atom is observed.
@@ -333,13 +336,27 @@ class Group {
         gamma[k] = y * inverse_d;
         *reinterpret_cast<V*>(error2_) -= y * y;
         *reinterpret_cast<V*>(y_) = y;
-        // How far rounding may have led the sum of y^2: the more, the nearer the atom lies to the span.
-        if (p_.tol) {
-            const V length = square_roots(lanes<V>(norm2_) * length2);
-            const T part = 4 * Lanes<T>::epsilon * static_cast<T>(d_.n_features + k);
-            *reinterpret_cast<V*>(doubt_) += part * (y < 0 ? -y : y) * (active ? inverse_d * length : V{});
-        }
+        if (p_.tol) doubt(k, y, length2);
         for (int r = 0; r < kGroup; ++r) s_.support[k * kGroup + r] = pick_[r];
+    }
+
+    // How far rounding may have led the sum of y^2: y is made of correlations <d, r> that are differences of larger
+    // ones, <d, x> and the gamma_j <d, d_j>, and belongs to the direction sum_j m_j d_j, of unit length as far as its
+    // parts have not cancelled.
+    void doubt(int64_t k, V y, V length2) {
+        V* const lengths = reinterpret_cast<V*>(s_.lengths);
+        const V* const gamma = reinterpret_cast<const V*>(s_.gamma);
+        const V* const row = reinterpret_cast<const V*>(s_.inverse) + k * (k + 1) / 2;
+        const auto absolute = [](V v) { return v < 0 ? -v : v; };
+        lengths[k] = square_roots(length2);
+        V parts = square_roots(lanes<V>(norm2_)), direction = {};
+        for (int64_t j = 0; j <= k; ++j) {
+            parts += absolute(gamma[j]) * lengths[j];
+            direction += absolute(row[j]) * lengths[j];
+        }
+        const V step = absolute(y) * direction;
+        *reinterpret_cast<V*>(doubt_) +=
+            4 * Lanes<T>::epsilon * static_cast<T>(d_.n_features + k + 1) * step * (parts + step);
     }
 
     const OmpProblem& p_;

@@ -75,9 +75,8 @@ class IhtCoder {
     // A given step, in the units of the packed dictionary; else 1 / max ||d||^2, for when no other can be computed.
     T first_step() const {
         if (p_.step > 0) {
-            const int e = static_cast<int>(*d_.exponent);
-            const auto step = p_.step * power_of_two<double>(e) * power_of_two<double>(e);
-            return static_cast<T>(step);
+            const Shift<double> scale(static_cast<int>(*d_.exponent));
+            return static_cast<T>(scale(scale(p_.step)));
         }
         T most = 0;
         for (int64_t k = 0; k < d_.n_atoms; ++k) most = d_.diagonal[k] > most ? d_.diagonal[k] : most;

@@ -47,13 +47,19 @@ SF_INLINE void write_lanes(const OmpProblem& p, int64_t begin, int n, const Vec<
     using I = IntVec<T>;
     constexpr int lanes = Lanes<T>::n, mantissa = sizeof(T) == 4 ? 23 : 52;
     constexpr Int<T> bias = sizeof(T) == 4 ? 127 : 1023;
-    const I half = shift >> 1, rest = shift - half;
+    // Normal numbers: beyond them all coefficients vanish or overflow anyway.
+    const auto normal = [](I e) {
+        e = e < 1 - bias ? I{} + (1 - bias) : e;
+        return e > bias ? I{} + bias : e;
+    };
+    const I half = normal(shift >> 1), rest = normal(shift - (shift >> 1));
     const V scale = reinterpret_cast<V>((half + bias) << mantissa);
     const V more = reinterpret_cast<V>((rest + bias) << mantissa);
     const I nonfinite = status == static_cast<Int<T>>(OmpStatus::nonfinite);
     const V nan = V{} + static_cast<T>(__builtin_nanf(""));
     V values[F];
-    for (int j = 0; j < F; ++j) values[j] = nonfinite ? nan : gamma[j] * scale * more;
+    for (int j = 0; j < F; ++j)
+        values[j] = nonfinite ? nan : count > static_cast<Int<T>>(j) ? gamma[j] * scale * more : V{};
     const int64_t s = p.n_nonzero;
     write_rows<T, F>(static_cast<T*>(p.values) + begin * s, s, n, values, nonfinite ? nan : V{});
     if (p.index_type == IndexType::int64)

@@ -80,6 +80,7 @@ struct Scratch {
     T* gamma;             // (s, kGroup): coefficients
     T* g;                 // (s, kGroup): Gram entries of the new atom with the selected ones
     T* w;                 // (s, kGroup): L^-1 g
+    T* lengths;           // (s, kGroup): norms of the selected atoms
     int32_t* support;     // (s, kGroup)
     const T** gram_rows;  // (kGroup, s)
     T* one_row;           // (n_padded,): correlations of one signal, for the rare second look
@@ -104,6 +105,7 @@ struct Scratch {
         gamma = carve.take<T>(s * kGroup);
         g = carve.take<T>(s * kGroup);
         w = carve.take<T>(s * kGroup);
+        lengths = carve.take<T>(s * kGroup);
         support = carve.take<int32_t>(s * kGroup);
         gram_rows = carve.take<const T*>(s * kGroup);
         one_row = carve.take<T>(ld_c);

@@ -46,22 +46,20 @@ template <typename T>
 static T distance_between(const NearestProblem& p, const PackedDictionary<T>& d, int64_t n, int64_t k) {
     const T* const x = static_cast<const T*>(p.signals.data) + n * p.signals.row_stride;
     const T* const atom = d.atoms + k * d.ld_atoms;
-    const int e = static_cast<int>(*d.exponent);
-    const T half = power_of_two<T>(e / 2), rest = power_of_two<T>(e - e / 2);
-    const auto difference = [&](int64_t f) { return x[f * p.signals.col_stride] - atom[f] * half * rest; };
+    const Shift<T> of_atom(static_cast<int>(*d.exponent));
+    const auto difference = [&](int64_t f) { return x[f * p.signals.col_stride] - of_atom(atom[f]); };
     T peak = 0, sum = 0;
     for (int64_t f = 0; f < d.n_features; ++f) {
         const T magnitude = difference(f) < 0 ? -difference(f) : difference(f);
         peak = magnitude > peak ? magnitude : peak;
     }
     if (!(peak > 0)) return 0;
-    const int scale = exponent_of(peak);
+    const Shift<T> scale(-exponent_of(peak)), back(exponent_of(peak));
     for (int64_t f = 0; f < d.n_features; ++f) {
-        const T part = difference(f) * power_of_two<T>(-scale);
+        const T part = scale(difference(f));
         sum += part * part;
     }
-    return static_cast<T>(sizeof(T) == 4 ? __builtin_sqrtf(static_cast<float>(sum)) : __builtin_sqrt(sum)) *
-           power_of_two<T>(scale);
+    return back(static_cast<T>(sizeof(T) == 4 ? __builtin_sqrtf(static_cast<float>(sum)) : __builtin_sqrt(sum)));
 }
 
 template <typename T>
@@ -126,8 +124,7 @@ class NearestCoder {
         Vec<T> root = {};
         root[0] = sum_of_lanes<T>(sum);
         if (root[0] < kLeastSquare<T>) return write_nearest<T>(p_, signal, i, distance_between(p_, d_, signal, i));
-        write_nearest<T>(p_, signal, i,
-                         square_root<T>(root)[0] * power_of_two<T>(most / 2) * power_of_two<T>(most - most / 2));
+        write_nearest<T>(p_, signal, i, Shift<T>(most)(square_root<T>(root)[0]));
     }
 
     const NearestProblem& p_;
@@ -156,16 +153,16 @@ static void nearest_small(const NearestProblem& p, int64_t begin, int64_t end) {
             taint += x[f] * 0;
         }
         // To the scale of the larger of signal and codebook, at which no square overflows.
-        T of_signal[lanes], of_atoms[lanes], back[lanes];
+        T of_signal[lanes], more[lanes], of_atoms[lanes], back[lanes], further[lanes];
         for (int l = 0; l < lanes; ++l) {
             const int own = peak[l] > 0 ? exponent_of(static_cast<T>(peak[l])) : dictionary;
             const int most = own > dictionary ? own : dictionary;
-            of_signal[l] = power_of_two<T>(-most);
+            const Shift<T> to(-most), from(most);
+            of_signal[l] = to.half, more[l] = to.rest, back[l] = from.half, further[l] = from.rest;
             of_atoms[l] = power_of_two<T>(dictionary - most);
-            back[l] = power_of_two<T>(most);
         }
-        const V scale = load(of_signal), atoms_scale = load(of_atoms);
-        for (int f = 0; f < F; ++f) x[f] *= scale;
+        const V scale = load(of_signal), rest = load(more), atoms_scale = load(of_atoms);
+        for (int f = 0; f < F; ++f) x[f] = x[f] * scale * rest;
         V least = V{} + static_cast<T>(__builtin_inff());
         I index = I{} - 1, k = {};
         for (int64_t a = 0; a < d.n_atoms; ++a, k += 1) {
@@ -180,8 +177,8 @@ static void nearest_small(const NearestProblem& p, int64_t begin, int64_t end) {
             index = nearer ? k : index;
         }
         const I known = (taint == 0) & (index >= 0);
-        const V distance =
-            known ? square_root<T>(known ? least : V{}) * load(back) : V{} + static_cast<T>(__builtin_nanf(""));
+        const V root = square_root<T>(known ? least : V{}) * load(back) * load(further);
+        const V distance = known ? root : V{} + static_cast<T>(__builtin_nanf(""));
         for (int l = 0; l < n; ++l) write_nearest<T>(p, at + l, known[l] ? index[l] : 0, distance[l]);
         const I lost = known & (least < kLeastSquare<T>);
         if (!any<T>(lost)) continue;

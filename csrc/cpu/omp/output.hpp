@@ -19,10 +19,10 @@ SF_INLINE void write_code(const OmpProblem& p, int64_t signal, OmpStatus status,
                           const int32_t* support, int64_t stride, int shift) {
     T* const values = static_cast<T*>(p.values) + signal * p.n_nonzero;
     const bool nonfinite = status == OmpStatus::nonfinite;
-    const T half = power_of_two<T>(shift / 2), rest = power_of_two<T>(shift - shift / 2);
+    const Shift<T> to_scale(shift);
     const T padding = nonfinite ? static_cast<T>(__builtin_nanf("")) : T(0);
     if (nonfinite) count = 0;
-    for (int64_t j = 0; j < count; ++j) values[j] = gamma[j * stride] * half * rest;
+    for (int64_t j = 0; j < count; ++j) values[j] = to_scale(gamma[j * stride]);
     for (int64_t j = count; j < p.n_nonzero; ++j) values[j] = padding;
     if (p.index_type == IndexType::int32)
         write_support(static_cast<int32_t*>(p.indices) + signal * p.n_nonzero, p.n_nonzero, count, support, stride);

@@ -8,20 +8,21 @@
 namespace sparsefast {
 namespace {
 
+// The exponent of a positive number, subnormal ones too; of the largest numbers and infinity, one less.
 SF_INLINE int exponent_of(float magnitude) {
     uint32_t bits;
     __builtin_memcpy(&bits, &magnitude, 4);
     const int e = static_cast<int>(bits >> 23) - 127;
-    return e < -126 ? -126 : e > 126 ? 126 : e;  // the power of two and its inverse are both normal numbers
+    return e == -127 ? -118 - __builtin_clz(bits | 1) : e > 126 ? 126 : e;
 }
 SF_INLINE int exponent_of(double magnitude) {
     uint64_t bits;
     __builtin_memcpy(&bits, &magnitude, 8);
     const int e = static_cast<int>(bits >> 52) - 1023;
-    return e < -1022 ? -1022 : e > 1022 ? 1022 : e;
+    return e == -1023 ? -1011 - __builtin_clzll(bits | 1) : e > 1022 ? 1022 : e;
 }
 
-// 2^e for an exponent of the normal range (clamped to it: callers halve larger shifts).
+// 2^e for an exponent of the normal range (clamped to it: Shift takes larger ones).
 template <typename T>
 SF_INLINE T power_of_two(int e) {
     T value;
@@ -34,6 +35,18 @@ SF_INLINE T power_of_two(int e) {
     }
     return value;
 }
+
+// Times 2^e in two factors, since one would not be a normal number where e comes of a subnormal one.
+template <typename T>
+struct Shift {
+    T half, rest;
+    explicit Shift(int e) : half(power_of_two<T>(e / 2)), rest(power_of_two<T>(e - e / 2)) {}
+
+    template <typename V>
+    SF_INLINE V operator()(V v) const {
+        return v * half * rest;
+    }
+};
 
 // Copies a strided row scaled by 2^-exponent and padded with zeros to `padded`; returns the squared norm of the copy,
 // which is NaN when the row holds NaN or infinity.
@@ -55,10 +68,10 @@ SF_INLINE T copy_scaled(const T* x, int64_t stride, int64_t n, int64_t padded, T
     }
     const T peak = max_of_lanes<T>(peaks);
     *exponent = peak > 0 ? exponent_of(peak) : 0;
-    const T scale = power_of_two<T>(-*exponent);
+    const Shift<T> scale(-*exponent);
     Vec<T> sums = {};
     for (int64_t f = 0; f < padded; f += lanes) {
-        const Vec<T> v = load(out + f) * scale;
+        const Vec<T> v = scale(load(out + f));
         store(out + f, v);
         sums += v * v;
     }
@@ -71,7 +84,7 @@ template <typename T>
 SF_INLINE T squared_tolerance(const OmpProblem& p, int64_t signal, int exponent) {
     const T tol = static_cast<const T*>(p.tol)[signal * p.tol_stride];
     if (!(tol >= 0)) return -1;
-    const T scaled = tol * power_of_two<T>(-exponent / 2) * power_of_two<T>(-exponent + exponent / 2);
+    const T scaled = Shift<T>(-exponent)(tol);
     return scaled * scaled;
 }
 

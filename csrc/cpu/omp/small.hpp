@@ -157,12 +157,15 @@ class SmallCoder {
         }
         constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
         constexpr Int<T> bias = sizeof(T) == 4 ? 127 : 1023;
-        I e = (reinterpret_cast<I>(peak) >> mantissa) - bias;
-        e = e < 1 - bias ? I{} + (1 - bias) : e;
+        // Subnormal numbers are first made normal ones.
+        const I subnormal = (peak > 0) & (reinterpret_cast<I>(peak) >> mantissa == 0);
+        const V lift = subnormal ? V{} + power_of_two<T>(mantissa) : V{} + 1;
+        I e = (reinterpret_cast<I>(peak * lift) >> mantissa) - bias;
         e = e > bias - 1 ? I{} + (bias - 1) : e;
-        exponent = peak > 0 ? e : I{};
-        const V scale = reinterpret_cast<V>((bias - exponent) << mantissa);
-        for (int f = 0; f < F; ++f) r[f] *= scale;
+        e = peak > 0 ? e : I{};
+        const V scale = reinterpret_cast<V>((bias - e) << mantissa);
+        for (int f = 0; f < F; ++f) r[f] = r[f] * lift * scale;
+        exponent = e + (subnormal & -mantissa);
     }
 
     V scaled_tol2(int64_t begin, int n, I exponent) const {
