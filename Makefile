@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find cmake csrc -type f)
 # A demonstration does not wait for CUDA kernels that nothing here could run.
 DEMO_BUILD := $(if $(wildcard /proc/driver/nvidia/version),built,built-cpu)
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test test-all bench lint sanitize clean
 .DELETE_ON_ERROR:
