@@ -6,12 +6,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find cmake csrc -type f)
+NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find cmake csrc -type f) $(wildcard tests/emulation/*.[ch]*)
 # A demonstration does not wait for CUDA kernels that nothing here could run.
 DEMO_BUILD := $(if $(wildcard /proc/driver/nvidia/version),built,built-cpu)
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-all bench lint sanitize clean
+.PHONY: demo test test-all bench lint sanitize cuda-report gpu-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/$(DEMO_BUILD)
@@ -27,6 +27,14 @@ test-all: $(VENV)/built sanitize
 bench: $(VENV)/built
 	@$(BIN)/sparsefast bench omp
 
+# Registers, shared memory, stack and spills of every CUDA kernel: nvcc alone. ARCHS=90 for one architecture.
+cuda-report: $(VENV)/ready
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/cuda_resources.py $(if $(ARCHS),--archs $(ARCHS))
+
+# On a machine with a GPU, without network: $(PYTHON) is the one that has PyTorch, and nothing is installed.
+gpu-check:
+	@$(PYTHON) benchmarks/gpu_check.py $(if $(RESULTS),--results $(RESULTS)) $(STAGES)
+
 lint: $(VENV)/ready
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
@@ -35,20 +43,20 @@ lint: $(VENV)/ready
 
 # The core without Python, as std::thread instead of OpenMP (whose runtime thread sanitizer does not understand).
 sanitize: $(VENV)/ready
-	@$(call sanitize,address,address;undefined)
-	@$(call sanitize,thread,thread)
+	@$(call sanitize,address,address;undefined,sparsefast_sanitize_driver sparsefast_emulation_driver)
+	@$(call sanitize,thread,thread,sparsefast_sanitize_driver)
 
 define sanitize
 export PATH="$(abspath $(BIN)):$$PATH"; folder=build/sanitize-$(1); mkdir -p build; echo "sanitize: $(2)"; \
 cmake -S . -B $$folder -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSPARSEFAST_PYTHON=OFF -DSPARSEFAST_CUDA=OFF \
 	-DSPARSEFAST_THREADS=std '-DSPARSEFAST_SANITIZE=$(2)' >$$folder.log 2>&1 \
-&& cmake --build $$folder --target sparsefast_sanitize_driver >>$$folder.log 2>&1 || { cat $$folder.log; exit 1; }; \
-$$folder/sparsefast_sanitize_driver
+&& cmake --build $$folder --target $(3) >>$$folder.log 2>&1 || { cat $$folder.log; exit 1; }; \
+for driver in $(3); do $$folder/$$driver || exit 1; done
 endef
 
 clean:
 	rm -rf build dist *.egg-info $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
-	rm -f sparsefast/_C.* sparsefast/_build.json
+	rm -f sparsefast/_C.* sparsefast/_emulated.* sparsefast/_build.json
 	find sparsefast kernels tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment: what the build, the package and its tests need, all from pyproject.toml.
@@ -68,7 +76,7 @@ INSTALL = PATH="$(abspath $(BIN)):$$PATH" $(PIP) install --no-build-isolation --
 
 $(VENV)/built: $(VENV)/ready $(NATIVE_SOURCES)
 	@echo "building sparsefast"
-	@$(INSTALL)
+	@SPARSEFAST_CUDA_EMULATION=1 $(INSTALL)
 	@touch $@ $(VENV)/built-cpu
 
 $(VENV)/built-cpu: $(VENV)/ready $(NATIVE_SOURCES)

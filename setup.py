@@ -1,7 +1,9 @@
 """Builds the package: setuptools calls CMake, which alone knows sources and flags (pyproject.toml holds the metadata).
 
-Two environment variables steer it: SPARSEFAST_NATIVE (the C++ module) and SPARSEFAST_CUDA (its CUDA kernels), each
-`0` (off), `auto` (use what is there; the default) or `1` (its absence is an error).
+Three environment variables steer it: SPARSEFAST_NATIVE (the C++ module), SPARSEFAST_CUDA (its CUDA kernels) and
+SPARSEFAST_CUDA_EMULATION (these kernels on the host, for their tests), each `0` (off), `auto` (use what is there; the
+default) or `1` (its absence is an error). The emulation is for editable installs: `auto` leaves it out, and a wheel
+never has it.
 """
 
 import importlib.util
@@ -54,14 +56,15 @@ def what_is_missing() -> tuple[str, str] | None:
     return None
 
 
-def why_not_native(native: str, cuda: str) -> str | None:
+def why_not_native(native: str, **parts: str) -> str | None:
     """None to build the native module, else the reason for a pure-Python package; exits where that is an error."""
     if native == "0":
-        if cuda == "1":
-            sys.exit("sparsefast: SPARSEFAST_CUDA=1 needs the native module, but SPARSEFAST_NATIVE=0; set only one")
+        for name, value in parts.items():
+            if value == "1":
+                sys.exit(f"sparsefast: {name}=1 needs the native module, but SPARSEFAST_NATIVE=0; set only one")
         return "the native module was switched off by SPARSEFAST_NATIVE=0"
     if missing := what_is_missing():
-        for name, value in (("SPARSEFAST_NATIVE", native), ("SPARSEFAST_CUDA", cuda)):
+        for name, value in {"SPARSEFAST_NATIVE": native, **parts}.items():
             if value == "1":
                 sys.exit(f"sparsefast: {name}=1, but {missing[0]}: {missing[1]}, or set {name}=auto")
         return missing[0]
@@ -83,6 +86,13 @@ def packages() -> list[str]:
     return found
 
 
+def remove_modules(folder: Path, *names: str) -> None:
+    """Those of an earlier build, which would be imported still."""
+    for name in names:
+        for stale in folder.glob(f"{name}.*.so"):
+            stale.unlink()
+
+
 class BuildPython(build_py):
     """Starts from an empty build folder, and leaves a record beside a package that has no native module."""
 
@@ -92,8 +102,7 @@ class BuildPython(build_py):
         super().run()
         if WHY_NOT is not None:
             target = ROOT / "sparsefast" if self.editable_mode else Path(self.build_lib, "sparsefast")
-            for stale in target.glob("_C.*.so"):
-                stale.unlink()
+            remove_modules(target, "_C", "_emulated")
             target.mkdir(parents=True, exist_ok=True)
             reason = {"version": VERSION, "native": False, "reason": WHY_NOT, "cuda": False, "cuda_reason": WHY_NOT}
             (target / "_build.json").write_text(json.dumps(reason) + "\n", encoding="utf-8")
@@ -107,11 +116,17 @@ class CMakeBuild(build_ext):
         import pybind11
 
         output = ROOT / "sparsefast" if self.inplace else Path(self.build_lib, "sparsefast").resolve()
+        emulation = EMULATION == "1" and self.inplace
+        if EMULATION == "1" and not emulation:
+            say("SPARSEFAST_CUDA_EMULATION=1 is for editable installs; this one goes without the emulation")
+        if not emulation:
+            remove_modules(output, "_emulated")
         cmake, ninja = shutil.which("cmake") or "cmake", shutil.which("ninja")
         options = {
             "CMAKE_BUILD_TYPE": "Debug" if self.debug else os.environ.get("CMAKE_BUILD_TYPE", "Release"),
             "SPARSEFAST_OUTPUT_DIR": output.as_posix(),
             "SPARSEFAST_CUDA": {"0": "OFF", "auto": "AUTO", "1": "ON"}[CUDA],
+            "SPARSEFAST_CUDA_EMULATION": "ON" if emulation else "OFF",
             "Python_EXECUTABLE": sys.executable,
             "pybind11_DIR": pybind11.get_cmake_dir(),
         }
@@ -161,7 +176,8 @@ if tuple(int(part) for part in setuptools.__version__.split(".")[:1]) < (77,):
     sys.exit(f"sparsefast: setuptools {setuptools.__version__} is too old: pip install 'setuptools>=77'")
 VERSION = runpy.run_path(str(ROOT / "sparsefast" / "_version.py"))["__version__"]
 CUDA = setting("SPARSEFAST_CUDA")
-WHY_NOT = why_not_native(setting("SPARSEFAST_NATIVE"), CUDA)
+EMULATION = setting("SPARSEFAST_CUDA_EMULATION")
+WHY_NOT = why_not_native(setting("SPARSEFAST_NATIVE"), SPARSEFAST_CUDA=CUDA, SPARSEFAST_CUDA_EMULATION=EMULATION)
 
 setup(
     packages=packages(),

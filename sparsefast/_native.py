@@ -43,8 +43,19 @@ def _load() -> tuple[ModuleType | None, str | None]:
     return module, None
 
 
+def _load_emulated() -> ModuleType | None:
+    try:
+        return importlib.import_module("sparsefast._emulated")
+    except ModuleNotFoundError as error:
+        if error.name != "sparsefast._emulated":
+            raise
+        return None
+
+
 module: ModuleType | None
 """`sparsefast._C`, or None."""
 why_not: str | None
 """Why `module` is None, in one line; None when it is there."""
 module, why_not = _load()
+emulated: ModuleType | None = _load_emulated() if module is not None else None
+"""`sparsefast._emulated`, which runs the CUDA sources on an emulated device in development builds, or None."""

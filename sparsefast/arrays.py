@@ -9,11 +9,12 @@ import threading
 import numpy as np
 
 from sparsefast.kinds import Array as Array
-from sparsefast.kinds import CuPyKind, NumPyKind, TorchKind
+from sparsefast.kinds import CuPyKind, InterfaceKind, NumPyKind, TorchKind
 from sparsefast.kinds import Kind as Kind
 
 NUMPY = NumPyKind()
-_CUPY = CuPyKind()
+CUPY = CuPyKind()
+_interface_kind: InterfaceKind | None = None
 _torch_kind: TorchKind | None = None
 _lock = threading.Lock()
 KINDS: dict[type, Kind] = {np.ndarray: NUMPY}
@@ -33,6 +34,13 @@ def torch_ready() -> TorchKind:
             register_with_torch(torch)
         _torch_kind = TorchKind(torch)
     return _torch_kind
+
+
+def _interface_ready() -> InterfaceKind:
+    global _interface_kind
+    if _interface_kind is None:
+        _interface_kind = InterfaceKind(torch_ready())
+    return _interface_kind
 
 
 def kind_of(x: object, what: str) -> Kind:
@@ -62,7 +70,9 @@ def _kind_of_new_type(x: object, what: str) -> Kind:
     elif (tensor := getattr(sys.modules.get("torch"), "Tensor", None)) is not None and isinstance(x, tensor):
         kind = torch_ready()
     elif any(t.__module__.partition(".")[0] == "cupy" and t.__name__ == "ndarray" for t in type(x).__mro__):
-        kind = _CUPY
+        kind = CUPY
+    elif hasattr(x, "__cuda_array_interface__") and hasattr(x, "shape") and hasattr(x, "ndim"):
+        kind = _interface_ready()
     if kind is None:
         raise TypeError(f"{what} is a {_type_name(x)}; it must be a NumPy array, a PyTorch tensor or a CuPy array")
     KINDS[type(x)] = kind

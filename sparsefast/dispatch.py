@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -38,6 +39,8 @@ class Backend(NamedTuple):
     """Whether `auto` may choose it. The reference is for reading and for tests: hundreds of times slower."""
     why_not: Callable[[], str | None]
     """None where it can run, else why it cannot."""
+    public: bool = True
+    """Whether users are told of it. The emulated device is for tests of the CUDA kernels."""
 
 
 class Kernel(NamedTuple):
@@ -64,9 +67,15 @@ def _why_not_cuda() -> str | None:
 
     if _native.module is None:
         return _native.why_not
-    if _native.module.build_info().get("cuda") is None:
-        return "this build has no CUDA kernels (nvcc was not found when it was built)"
-    status = _native.module.cuda_status()
+    return _why_no_device(_native.module)
+
+
+def _why_no_device(module: ModuleType) -> str | None:
+    """Asks about one device, since the question opens a context there, which takes memory: that of this process of
+    many, where PyTorch has chosen one."""
+    torch = sys.modules.get("torch")
+    device = torch.cuda.current_device() if torch is not None and torch.cuda.is_initialized() else 0
+    status = module.cuda_status(device)
     return None if status["available"] else str(status["reason"])
 
 
@@ -75,12 +84,10 @@ def _why_not_triton() -> str | None:
         importlib.import_module("triton")
     except Exception as error:  # a broken install raises more than ImportError
         return f"triton cannot be imported ({_one_line(error)})"
-    from sparsefast import _native
+    import torch
 
-    if _native.module is not None:
-        status = _native.module.cuda_status()
-        return None if status["available"] else str(status["reason"])
-    return None
+    # Triton compiles for whatever device PyTorch runs on, also where this build has no code for it.
+    return None if torch.cuda.is_available() else "PyTorch finds no GPU"
 
 
 def _why_not_cpu() -> str | None:
@@ -94,6 +101,14 @@ def _why_not_numba() -> str | None:
         importlib.import_module("numba")
     except Exception as error:
         return f"numba cannot be imported ({_one_line(error)})"
+    return None
+
+
+def _why_not_emulated() -> str | None:
+    from sparsefast import _native
+
+    if _native.emulated is None:
+        return "this build has no emulated device (it is for tests: SPARSEFAST_CUDA_EMULATION=1)"
     return None
 
 
@@ -119,7 +134,10 @@ def register_backend(backend: Backend) -> None:
 
 def register_op(op: str, family: str, backends: dict[str, tuple[str, ...]]) -> None:
     """Add a row: for each backend that has a kernel for `op`, the names of the dtypes that it takes."""
-    _OPS[op] = {name: Kernel(f"sparsefast.kernels.{name}.{family}", dtypes) for name, dtypes in backends.items()}
+    _OPS[op] = {
+        name: Kernel(f"sparsefast.kernels.{name.removesuffix('-emulated')}.{family}", dtypes)
+        for name, dtypes in backends.items()
+    }
     clear_cache()
 
 
@@ -129,6 +147,7 @@ for _backend in (
     Backend("cpu", "cpu", True, _why_not_cpu),
     Backend("numba", "cpu", True, _why_not_numba),
     Backend("reference", "cpu", False, lambda: None),
+    Backend("cuda-emulated", "cpu", False, _why_not_emulated, public=False),
 ):
     _BACKENDS[_backend.name] = _backend
 
@@ -142,9 +161,13 @@ def clear_cache() -> None:
         _environment, _environment_read = None, False
 
 
+UNMEASURED = ("cuda", "triton")
+"""Backends whose kernels have not run on a device yet: right by emulation, of unknown speed."""
+
+
 def backend_names() -> tuple[str, ...]:
-    """All backends, in the order in which `auto` tries them, whether or not they can run here."""
-    return tuple(_BACKENDS)
+    """All public backends, in the order in which `auto` tries them, whether or not they can run here."""
+    return tuple(name for name, column in _BACKENDS.items() if column.public)
 
 
 def op_names() -> tuple[str, ...]:
@@ -165,7 +188,7 @@ def _checked(name: object, what: str) -> str:
     if isinstance(name, str) and (name == "auto" or name in _BACKENDS):
         return name
     error: type[Exception] = ValueError if isinstance(name, str) else TypeError
-    raise error(f"{what}={name!r} is not a backend; it must be one of auto, {', '.join(_BACKENDS)}")
+    raise error(f"{what}={name!r} is not a backend; it must be one of auto, {', '.join(backend_names())}")
 
 
 def _from_environment() -> str | None:
@@ -256,7 +279,7 @@ def backends(op: str, device: str | None = None, dtype: str | None = None) -> li
     ValueError
         If there is no such op.
     """
-    return [name for name in _BACKENDS if why_not(op, name, device, dtype) is None]
+    return [name for name, b in _BACKENDS.items() if b.public and why_not(op, name, device, dtype) is None]
 
 
 def resolve(op: str, device: str, dtype: str, requested: str | None) -> Choice:
@@ -290,6 +313,8 @@ def _resolve(op: str, device: str, dtype: str, requested: str | None) -> Choice:
         head = f"{op}: backend {requested!r} cannot run on {where}:"
     lines = []
     for name, column in _BACKENDS.items():
+        if not (column.public or name == requested):
+            continue
         reason = why_not(op, name, device, dtype)
         if reason is None:
             reason = "available" if column.automatic else 'available, but only when asked for (backend="reference")'

@@ -1,7 +1,7 @@
 """The kinds of arrays: NumPy, PyTorch and CuPy. A kind views an array as NumPy without a copy and allocates outputs of
 the same kind.
 
-CuPy arrays and CUDA tensors are recognised, so that the dispatch can say why no backend takes them.
+Arrays on a GPU are taken over by the kinds of sparsefast.device_kinds, once the dispatch has found a backend for them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sparsefast.device_kinds import CuPyDeviceKind, TorchDeviceKind
 from sparsefast.dispatch import COMPUTED_IN
 from sparsefast.outputs import INT32, INT64, empty_codes, empty_nearest
 
@@ -57,6 +58,15 @@ class Kind(Protocol):
         """The same memory as a NumPy array object of its own, aligned or not; bfloat16, which NumPy lacks, as
         int16."""
 
+    library: Any
+    """The module whose functions take what `view` returns: numpy, or for arrays on a GPU their own."""
+
+    def on(self, x: Array) -> Any:
+        """The kind for where `x` lies: this one on the CPU, else one of sparsefast.device_kinds."""
+
+    def copied(self, x: Array) -> Array:
+        """A C-contiguous copy of a `raw_view`."""
+
     def memory(self, x: Array) -> object:
         """Changes when `x` is given other memory, or another shape, strides or dtype in place; cheap."""
 
@@ -75,6 +85,13 @@ class NumPyKind:
 
     words = "a NumPy array"
     dtypes: tuple[str, ...] = ("float32", "float64", "float16")
+    library: Any = np
+
+    def on(self, x: Array) -> NumPyKind:
+        return self
+
+    def copied(self, x: Array) -> Array:
+        return np.array(x, order="C")
 
     def device(self, x: Array) -> str:
         return "cpu"
@@ -115,10 +132,23 @@ class TorchKind:
 
     words = "a PyTorch tensor"
     dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
+    library: Any = np
 
     def __init__(self, torch: Any) -> None:
         self.torch = torch
+        self._elsewhere: dict[Any, TorchDeviceKind] = {}
         self._names = {getattr(torch, name): name for name in self.dtypes}
+
+    def on(self, x: Array) -> TorchKind | TorchDeviceKind:
+        if x.is_cpu:
+            return self
+        kind = self._elsewhere.get(x.device)
+        if kind is None:
+            kind = self._elsewhere[x.device] = TorchDeviceKind(self.torch, x.device)
+        return kind
+
+    def copied(self, x: Array) -> Array:
+        return np.array(x, order="C")
 
     def device(self, x: Array) -> str:
         return "cpu" if x.is_cpu else str(x.device)
@@ -146,7 +176,9 @@ class TorchKind:
         return x.view(self.torch.int16).numpy() if x.dtype == self.torch.bfloat16 else x.numpy()
 
     def memory(self, x: Array) -> object:
-        return x.data_ptr(), x.shape, x.stride(), x.dtype
+        where = x.data_ptr(), x.shape, x.stride(), x.dtype
+        # On a GPU a comparison would wait for it; PyTorch counts the changes that it makes.
+        return where if x.is_cpu else (*where, x._version)
 
     def wrap(self, x: np.ndarray) -> Array:
         return self.torch.from_numpy(x)
@@ -163,11 +195,52 @@ class TorchKind:
         return (self.wrap(views[0]), self.wrap(views[1])), views
 
 
+class InterfaceKind:
+    """Arrays that have shape, ndim and __cuda_array_interface__, of a library that is not known here; results are
+    PyTorch tensors."""
+
+    words = "an array with __cuda_array_interface__"
+    dtypes: tuple[str, ...] = ("float32", "float64", "float16")
+    library: Any = np
+
+    def __init__(self, torch: TorchKind) -> None:
+        self._torch = torch
+
+    def device(self, x: Array) -> str:
+        return self._torch.device(self._tensor(x))
+
+    def dtype(self, x: Array) -> str:
+        name = np.dtype(x.__cuda_array_interface__["typestr"])
+        return _NAMES.get(name) or str(name)
+
+    def on(self, x: Array) -> Any:
+        return self._torch.on(self._tensor(x))
+
+    def memory(self, x: Array) -> object:
+        interface = x.__cuda_array_interface__
+        return interface["data"][0], interface["shape"], interface.get("strides"), interface["typestr"]
+
+    def _tensor(self, x: Array) -> Array:
+        return self._torch.torch.as_tensor(x, device="cuda")
+
+    def _not_here(self, *arguments: Any) -> Any:
+        raise NotImplementedError("it has no memory on the CPU")
+
+    view = narrowed = raw_view = copied = wrap = codes = nearest = _not_here
+
+
 class CuPyKind:
     """CuPy arrays."""
 
     words = "a CuPy array"
     dtypes: tuple[str, ...] = ("float32", "float64", "float16")
+
+    library: Any = np
+
+    def on(self, x: Array) -> CuPyDeviceKind:
+        import cupy
+
+        return CuPyDeviceKind(cupy, x.device)
 
     def device(self, x: Array) -> str:
         return f"cuda:{x.device.id}"
@@ -176,9 +249,9 @@ class CuPyKind:
         return str(x.dtype)
 
     def memory(self, x: Array) -> object:
-        return x.data.ptr
+        return x.data.ptr, x.shape, x.strides, x.dtype
 
     def _not_here(self, *arguments: Any) -> Any:
         raise NotImplementedError("a CuPy array has no memory on the CPU")
 
-    view = narrowed = raw_view = wrap = codes = nearest = _not_here
+    view = narrowed = raw_view = copied = wrap = codes = nearest = _not_here

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsefast import _native, arrays, dispatch
 from sparsefast.arrays import Array, Kind
-from sparsefast.dispatch import Choice
+from sparsefast.dispatch import COMPUTED_IN, Choice
 from sparsefast.kinds import widen
 
 _INTEGERS = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
@@ -35,12 +35,13 @@ class _Packed:
 
     __slots__ = ("dictionary", "gram", "layouts", "raw", "raw_gram")
 
-    def __init__(self, raw: np.ndarray, raw_gram: np.ndarray | None, dtype: str) -> None:
-        self.raw = np.array(raw, order="C")
-        self.raw_gram = None if raw_gram is None else np.array(raw_gram, order="C")
+    def __init__(self, raw: Array, raw_gram: Array | None, dtype: str, kind: Any) -> None:
+        self.raw = kind.copied(raw)
+        self.raw_gram = None if raw_gram is None else kind.copied(raw_gram)
         # What kernels read: of 16-bit numbers a copy in float32, otherwise the same arrays.
-        self.dictionary = widen(self.raw, dtype)
-        self.gram = None if self.raw_gram is None else widen(self.raw_gram, dtype)
+        wide = widen if kind.library is np else kind.view
+        self.dictionary = wide(self.raw, dtype)
+        self.gram = None if self.raw_gram is None else wide(self.raw_gram, dtype)
         self.layouts: dict[tuple[str, str, object], Any] = {}
 
 
@@ -82,7 +83,7 @@ class PreparedDictionary:
     Parameters
     ----------
     dictionary : array of shape (n_atoms, n_features), float16, bfloat16 (PyTorch), float32 or float64
-        Atoms are rows, of any norm. NumPy, or PyTorch on the CPU. Of 16-bit numbers a float32 copy is kept too, which
+        Atoms are rows, of any norm. NumPy, PyTorch or CuPy. Of 16-bit numbers a float32 copy is kept too, which
         kernels read; `dtype` stays that of the array, and so must the signals' be. A tensor that requires grad gets
         its gradient from the calls that are made with this.
     gram : array of shape (n_atoms, n_atoms), optional
@@ -97,16 +98,18 @@ class PreparedDictionary:
     TypeError, ValueError
         If an argument is not an array, or of the wrong dtype or shape.
     BackendUnavailable
-        If it does not lie on the CPU: with the reason for each backend.
+        If no backend can run where it lies: with the reason for each.
     """
 
     __slots__ = (
         "_gram",
+        "_here",
         "_kind",
         "_lock",
         "_source_key",
         "_source_view",
         "_state",
+        "device",
         "dtype",
         "n_atoms",
         "n_features",
@@ -117,14 +120,16 @@ class PreparedDictionary:
         kind, device, dtype = check_dictionary("prepare", dictionary, gram)
         if device != "cpu":
             dispatch.resolve("omp", device.partition(":")[0], dtype, None)
-        self._kind = kind
+        self.device = device
+        self._kind, self._here = kind, kind.on(dictionary)
         self._lock = threading.RLock()
         self.source: Any = dictionary if watch else None
         self._gram: Any = gram if watch else None
         # A view of its own, because assigning to `array.shape` must not reach it.
-        self._source_view: Any = kind.raw_view(dictionary) if watch else None
+        self._source_view: Any = self._here.raw_view(dictionary) if watch else None
         self._source_key = kind.memory(dictionary) if watch else None
-        self._state = _Packed(kind.raw_view(dictionary), None if gram is None else kind.raw_view(gram), dtype)
+        raw_gram = None if gram is None else self._here.raw_view(gram)
+        self._state = _Packed(self._here.raw_view(dictionary), raw_gram, dtype, self._here)
         self.dtype: str = dtype
         self.n_atoms, self.n_features = (int(n) for n in self._state.raw.shape)
 
@@ -133,14 +138,9 @@ class PreparedDictionary:
         """(n_atoms, n_features)."""
         return self.n_atoms, self.n_features
 
-    @property
-    def device(self) -> str:
-        """Where the dictionary lies."""
-        return "cpu"
-
     def numpy(self) -> np.ndarray:
         """The dictionary as it is now: a read-only NumPy array of the private copy, float32 for 16-bit numbers."""
-        copy = self.current()[...]
+        copy = self.current()[...] if self.device == "cpu" else self._here.to_numpy(self.current())
         copy.flags.writeable = False
         return copy
 
@@ -155,32 +155,38 @@ class PreparedDictionary:
             return state
         kind = self._kind
         source = self._source_view
-        if kind.memory(self.source) != self._source_key:
+        moved = kind.memory(self.source) != self._source_key
+        if moved:
             source = self._moved()
+        if self.device != "cpu":
+            return self._repacked(state, source, None) if moved else state
         if _same(source, state.raw) and (self._gram is None or _same_gram(kind.raw_view(self._gram), state.raw_gram)):
             return state
+        gram = None
+        if self._gram is not None:
+            gram = kind.raw_view(self._gram)
+            if state.raw_gram is not None and _same_gram(gram, state.raw_gram):
+                # The dictionary changed and its Gram did not: it belongs to what the dictionary was.
+                self._gram = gram = None
+        return self._repacked(state, source, gram)
+
+    def _repacked(self, state: _Packed, source: Array, gram: Array | None) -> _Packed:
         with self._lock:
             if self._state is not state:  # another thread has seen the same change
                 return self._refreshed()
-            gram = None
-            if self._gram is not None:
-                gram = kind.raw_view(self._gram)
-                if state.raw_gram is not None and _same_gram(gram, state.raw_gram):
-                    # The dictionary changed and its Gram did not: it belongs to what the dictionary was.
-                    self._gram = gram = None
-            self._state = _Packed(source, gram, self.dtype)
+            self._state = _Packed(source, gram, self.dtype, self._here)
             return self._state
 
     def _moved(self) -> np.ndarray:
         """The view anew, after `tensor.data = other`, `array.shape = other` or their like."""
         source, kind = self.source, self._kind
         now = tuple(source.shape), kind.dtype(source), kind.device(source)
-        if now != (self.shape, self.dtype, "cpu"):
+        if now != (self.shape, self.dtype, self.device):
             raise ValueError(
-                f"the dictionary was prepared as {self.shape} {self.dtype} on cpu, and its array is now "
+                f"the dictionary was prepared as {self.shape} {self.dtype} on {self.device}, and its array is now "
                 f"{now[0]} {now[1]} on {now[2]}; prepare it again"
             )
-        self._source_view, self._source_key = kind.raw_view(source), kind.memory(source)
+        self._source_view, self._source_key = self._here.raw_view(source), kind.memory(source)
         return self._source_view
 
     def layout(self, choice: Choice, n_threads: int) -> Any:
@@ -206,14 +212,18 @@ class PreparedDictionary:
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self._refreshed()
-        return _restored, (state.raw, state.raw_gram, self.dtype)
+        if self.device == "cpu":
+            return _restored, (state.raw, state.raw_gram, self.dtype)
+        gram = None if state.raw_gram is None else self._here.to_numpy(state.gram)
+        return _restored, (self.numpy(), gram, COMPUTED_IN.get(self.dtype, self.dtype))
 
 
 def _restored(raw: np.ndarray, raw_gram: np.ndarray | None, dtype: str) -> PreparedDictionary:
     prepared = object.__new__(PreparedDictionary)
-    prepared._kind, prepared._lock = arrays.NUMPY, threading.RLock()
+    prepared._kind = prepared._here = arrays.NUMPY
+    prepared._lock, prepared.device = threading.RLock(), "cpu"
     prepared.source = prepared._source_view = prepared._source_key = prepared._gram = None
-    prepared._state = _Packed(raw, raw_gram, dtype)
+    prepared._state = _Packed(raw, raw_gram, dtype, arrays.NUMPY)
     prepared.dtype = dtype
     prepared.n_atoms, prepared.n_features = (int(n) for n in raw.shape)
     return prepared

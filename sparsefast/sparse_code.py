@@ -157,6 +157,11 @@ class SparseCode:
                 return self
             values = self.values.astype(dtype, copy=False)
             return SparseCode._make(self.indices, values, self.counts, self.status, self.n_atoms)
+        if kind is arrays.CUPY:
+            if device is not None:
+                raise TypeError("SparseCode.to: CuPy arrays stay on their device; call .torch() or .numpy() first")
+            values = self.values if dtype is None else self.values.astype(dtype)
+            return SparseCode._make(self.indices, values, self.counts, self.status, self.n_atoms)
         torch = arrays.torch_ready().torch
         if isinstance(device, torch.dtype):
             device, dtype = None, device
@@ -169,20 +174,24 @@ class SparseCode:
     def numpy(self) -> SparseCode:
         """The same codes in NumPy arrays: shares memory with tensors on the CPU, but for bfloat16 values, which NumPy
         lacks and which become float32; int64 indices stay int64."""
-        if arrays.kind_of(self.values, "SparseCode: values") is arrays.NUMPY:
+        kind = arrays.kind_of(self.values, "SparseCode: values")
+        if kind is arrays.NUMPY:
             return self
+        if kind is arrays.CUPY:
+            return self._map(lambda x: x.get())
         torch = arrays.torch_ready().torch
         return self._map(lambda x: (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy())
 
     def torch(self) -> SparseCode:
         """The same codes in PyTorch tensors: shares memory with NumPy arrays, but for int32 indices, which become
         int64."""
-        if arrays.kind_of(self.values, "SparseCode: values") is not arrays.NUMPY:
+        kind = arrays.kind_of(self.values, "SparseCode: values")
+        if kind is not arrays.NUMPY and kind is not arrays.CUPY:
             return self
         import torch
 
         arrays.torch_ready()
-        code = self._map(torch.from_numpy)
+        code = self._map(torch.from_numpy if kind is arrays.NUMPY else torch.utils.dlpack.from_dlpack)
         code.indices = code.indices.to(torch.int64)
         return code
 

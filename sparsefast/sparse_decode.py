@@ -31,7 +31,10 @@ Described = tuple[Kind, str, str]
 
 def decode(code: SparseCode, dictionary: Array | PreparedDictionary, straight_through: Array | None = None) -> Array:
     """Sum over entries of value times atom: see SparseCode.decode."""
-    if arrays.kind_of(code.values, "SparseCode: values") is not arrays.NUMPY:
+    kind = arrays.kind_of(code.values, "SparseCode: values")
+    if kind is arrays.CUPY:
+        return _decode_cupy(code, dictionary, straight_through)
+    if kind is not arrays.NUMPY:
         return _decode_torch(code, dictionary, straight_through)
     if straight_through is not None:
         raise TypeError("decode: straight_through is for PyTorch tensors, and values is a NumPy array")
@@ -58,6 +61,21 @@ def _decode_numpy(code: SparseCode, dictionary: Array | PreparedDictionary) -> n
     weights = csr_array((values, indices.reshape(-1).astype(index_type, copy=False), ends), shape=(n, code.n_atoms))
     out = (weights @ atoms).reshape(*code.shape, atoms.shape[1])
     return kind.narrowed(out, dtype) if dtype in COMPUTED_IN else out
+
+
+def _decode_cupy(code: SparseCode, dictionary: Array | PreparedDictionary, signals: Array | None) -> Array:
+    """By PyTorch, on the same memory."""
+    import cupy
+    import torch
+
+    if signals is not None:
+        raise TypeError("decode: straight_through is for PyTorch tensors, and values is a CuPy array")
+    if not isinstance(dictionary, PreparedDictionary):
+        _require_same(
+            (arrays.CUPY, arrays.CUPY.device(code.values), arrays.CUPY.dtype(code.values)), "dictionary", dictionary
+        )
+        dictionary = torch.utils.dlpack.from_dlpack(dictionary)
+    return cupy.from_dlpack(_decode_torch(code.torch(), dictionary, None))
 
 
 def _decode_torch(code: SparseCode, dictionary: Array | PreparedDictionary, signals: Array | None) -> Array:
@@ -90,7 +108,11 @@ def _decode_torch(code: SparseCode, dictionary: Array | PreparedDictionary, sign
 def _tensor_of(dictionary: PreparedDictionary, torch: Any) -> Any:
     if isinstance(dictionary.source, torch.Tensor):
         return dictionary.source
-    return torch.from_numpy(dictionary.current()).to(getattr(torch, dictionary.dtype))
+    current = dictionary.current()
+    if dictionary.device != "cpu" and not isinstance(current, torch.Tensor):
+        return torch.utils.dlpack.from_dlpack(current)
+    wide = torch.from_numpy(current) if isinstance(current, np.ndarray) else current
+    return wide.to(getattr(torch, dictionary.dtype))
 
 
 def _wide(x: Any, torch: Any) -> Any:
@@ -114,6 +136,10 @@ def _check_shape(code: SparseCode, shape: tuple[int, ...]) -> None:
 
 def to_dense(code: SparseCode) -> Array:
     """See SparseCode.to_dense."""
+    if arrays.kind_of(code.values, "SparseCode: values") is arrays.CUPY:
+        import cupy
+
+        return cupy.from_dlpack(to_dense(code.torch()))
     if not isinstance(code.values, np.ndarray):
         dense = code.values.new_zeros((*code.shape, code.n_atoms))
         return dense.scatter_add(-1, code.indices.long(), code.values)

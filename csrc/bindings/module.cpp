@@ -1,12 +1,15 @@
 // The Python module sparsefast._C. Each family registers itself in its own file.
 #include <pybind11/pybind11.h>
 
+#include "build_config.hpp"
+
 namespace py = pybind11;
 
 namespace sparsefast {
 void bind_system(py::module_& m);
 void bind_memory(py::module_& m);
 void bind_omp(py::module_& m);
+void bind_cuda_omp(py::module_& m);
 }  // namespace sparsefast
 
 PYBIND11_MODULE(_C, m) {
@@ -14,4 +17,7 @@ PYBIND11_MODULE(_C, m) {
     sparsefast::bind_system(m);
     sparsefast::bind_memory(m);
     sparsefast::bind_omp(m);
+#if SPARSEFAST_CUDA_ENABLED
+    sparsefast::bind_cuda_omp(m);
+#endif
 }

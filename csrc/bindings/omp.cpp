@@ -5,19 +5,10 @@
 #include <utility>
 
 #include "bindings/dictionary.hpp"
+#include "bindings/names.hpp"
 
 namespace sparsefast {
 namespace {
-
-OmpCoder coder_of(const std::string& name) {
-    const std::pair<const char*, OmpCoder> all[] = {
-        {"omp", OmpCoder::omp},       {"ols", OmpCoder::ols},   {"positive", OmpCoder::positive},
-        {"masked", OmpCoder::masked}, {"topk", OmpCoder::topk}, {"iht", OmpCoder::iht},
-    };
-    for (const auto& [known, coder] : all)
-        if (name == known) return coder;
-    throw py::value_error("coder='" + name + "' must be omp, ols, positive, masked, topk or iht");
-}
 
 // A bound on ||r||: nothing, a number, or one for each signal; numbers live in here.
 class Tolerance {
@@ -141,10 +132,7 @@ void bind_omp(py::module_& m) {
         .def(py::init<const py::array&, const py::object&, int, bool>(), py::arg("dictionary"), py::arg("gram"),
              py::arg("n_threads"), py::arg("with_gram") = true)
         .def_property_readonly("bytes", &PackedDictionary::bytes)
-        .def_property_readonly("method", [](const PackedDictionary& d) {
-            constexpr const char* names[] = {"gram", "residual", "small"};
-            return names[static_cast<int>(d.dictionary().method)];
-        });
+        .def_property_readonly("method", [](const PackedDictionary& d) { return method_name(d.dictionary().method); });
     m.def("code", &run, py::arg("coder"), py::arg("signals"), py::arg("dictionary"), py::arg("n_nonzero"),
           py::arg("tol").none(true), py::arg("values"), py::arg("indices"), py::arg("counts"), py::arg("status"),
           py::arg("n_threads"), py::arg("mask") = py::none(), py::arg("positive") = false, py::arg("n_iterations") = 0,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 QUIET = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 STARTED = "SPARSEFAST_BENCH"  # says that this is the second process
 BACKENDS = ["cpu", "numba"]
+DEVICES = ["cpu", "cuda"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--threads", type=_counts, default=[1], metavar="1,2", help="thread counts (default: 1)")
     option("--seconds", type=_seconds, default=1.0, metavar="S", help="time for a contender and case (default: 1)")
     option("--peers", type=_names, metavar="P1,P2", help="which peers, or none (default: all that are installed)")
-    option("--backends", type=_names, default=BACKENDS, metavar="B1,B2", help="ours, or none (default: cpu,numba)")
+    option("--device", default="cpu", choices=DEVICES, help="where the arrays are (default: cpu)")
+    option(
+        "--backends",
+        type=_names,
+        metavar="B1,B2",
+        help="ours, or none (default: cpu,numba; on --device cuda: cuda,triton)",
+    )
+    option("--batches", type=_batches, metavar="N1,N2", help="signals in a call, on --device cuda")
     option("--dtype", default="float32", choices=["float32", "float64"])
     option("--isa", type=_names, default=[], metavar="I1,I2", help="the C++ kernels with these instruction sets too")
 
@@ -50,14 +58,18 @@ def _names(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _counts(text: str) -> list[int]:
+def _counts(text: str, what: str = "thread counts") -> list[int]:
     try:
         counts = sorted({int(part) for part in text.split(",")})
     except ValueError:
         counts = [0]
     if counts[0] < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: thread counts are integers of at least 1, such as 1,2")
+        raise argparse.ArgumentTypeError(f"{text!r}: {what} are integers of at least 1, such as 1,2")
     return counts
+
+
+def _batches(text: str) -> list[int]:
+    return _counts(text, "numbers of signals")
 
 
 def _seconds(text: str) -> float:
@@ -68,16 +80,22 @@ def _seconds(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure in a second process, whose OpenMP pools do not spin and whose BLAS know the processor.
+    """Measure in a second process, whose OpenMP pools do not spin and whose BLAS know the processor; a GPU in this one.
 
     Returns the exit status: 0, 1 if a result was wrong, 2 for a bad option.
     """
     from sparsefast.bench import machine
 
+    if args.backends is None:
+        args.backends = _default_backends(args.device)
     problem = _bad_option(args)
     if problem is not None:
         print(f"sparsefast bench: {problem}", file=sys.stderr)
         return 2
+    if args.device == "cuda":
+        from sparsefast.bench.gpu import run as on_gpu
+
+        return on_gpu.run(args, _chosen(args))
     if all(os.environ.get(name) == value for name, value in QUIET.items()) and STARTED in os.environ:
         return measure_here(args)
     environment = {**os.environ, **QUIET, STARTED: "1"}
@@ -95,8 +113,8 @@ def run(args: argparse.Namespace) -> int:
 
 def to_argv(args: argparse.Namespace) -> list[str]:
     """The command line that gives these arguments."""
-    argv = [args.op, f"--seconds={args.seconds}", f"--dtype={args.dtype}"]
-    for name in ("variants", "cases", "threads", "peers", "backends", "isa"):
+    argv = [args.op, f"--device={args.device}", f"--seconds={args.seconds}", f"--dtype={args.dtype}"]
+    for name in ("variants", "cases", "threads", "peers", "backends", "batches", "isa"):
         if getattr(args, name):
             argv.append(f"--{name}={','.join(map(str, getattr(args, name)))}")
     for name in ("json", "png"):
@@ -110,7 +128,7 @@ def _bad_option(args: argparse.Namespace) -> str | None:
     from sparsefast.bench.variants import VARIANTS
 
     cases = dict.fromkeys(case.name for v in VARIANTS.values() for case in (*v.cases, v.tiny))
-    peers = dict.fromkeys(name for v in VARIANTS.values() for name in v.peers)
+    peers = _peer_names(args.device)
     for option, given, known in (
         ("variants", args.variants or [], VARIANTS),
         ("cases", args.cases or [], cases),
@@ -120,8 +138,11 @@ def _bad_option(args: argparse.Namespace) -> str | None:
         for name in given:
             if name not in known:
                 return f"--{option}: there is no {name!r}; there are {', '.join(known)}"
+    for option, where in (("isa", "cpu"), ("png", "cpu"), ("batches", "cuda")):
+        if getattr(args, option) and args.device != where:
+            return f"--{option} goes with --device {where}"
     if not _chosen(args):
-        return f"--cases: {', '.join(args.variants)} has none of {', '.join(args.cases)}"
+        return f"--cases: {', '.join(args.variants or ['--device cuda'])} has none of {', '.join(args.cases)}"
     for option in ("json", "png"):
         path = getattr(args, option)
         if path not in (None, "-") and not Path(path).absolute().parent.is_dir():
@@ -132,12 +153,35 @@ def _bad_option(args: argparse.Namespace) -> str | None:
     return None
 
 
+def _default_backends(device: str) -> list[str]:
+    if device == "cpu":
+        return list(BACKENDS)
+    from sparsefast.bench.gpu.run import BACKENDS as on_gpu
+
+    return list(on_gpu)
+
+
+def _peer_names(device: str) -> list[str]:
+    from sparsefast.bench.variants import VARIANTS
+
+    if device == "cpu":
+        return list(dict.fromkeys(name for v in VARIANTS.values() for name in v.peers))
+    from sparsefast.bench.gpu import peers
+
+    return list(peers.NAMES)
+
+
 def _chosen(args: argparse.Namespace) -> list[tuple[Variant, Case]]:
     """What is to be measured, in the order of the tables."""
     from sparsefast.bench.variants import VARIANTS
 
+    names = args.variants or list(VARIANTS)
+    if args.variants is None and args.device == "cuda":
+        from sparsefast.bench.gpu.run import VARIANTS as on_gpu
+
+        names = list(on_gpu)
     found = []
-    for variant in (VARIANTS[name] for name in args.variants or VARIANTS):
+    for variant in (VARIANTS[name] for name in names):
         if args.cases is None:
             found += [(variant, case) for case in variant.cases]
         else:

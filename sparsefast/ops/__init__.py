@@ -16,5 +16,10 @@ _FAMILIES = {
     "nearest_code": "nearest_code",
 }
 
+_ON_CPU = ("cpu", "numba", "reference")
+_ON_GPU = ("cuda", "triton", "cuda-emulated")
+_NOT_ON_GPU = ("positive", "iht")
+
 for _op, _family in _FAMILIES.items():
-    register_op(_op, _family, dict.fromkeys(("cpu", "numba", "reference"), _SINGLE_AND_DOUBLE))
+    _columns = _ON_CPU if _op in _NOT_ON_GPU else _ON_CPU + _ON_GPU
+    register_op(_op, _family, dict.fromkeys(_columns, _SINGLE_AND_DOUBLE))

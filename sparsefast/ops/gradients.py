@@ -18,6 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sparsefast.dispatch import why_not
 from sparsefast.ops.torch_segments import parts, sort_by_atom, unused
 
 RIDGE = {torch.float32: 1e-6, torch.float64: 0.0}
@@ -56,12 +57,13 @@ def least_squares_gradients(
     """
     dictionary = dictionary.masked_fill(~dictionary.isfinite().all(1, keepdim=True), 0)
     with torch.autocast(signals.device.type, enabled=False):
-        solved = support_solve(dictionary, indices, counts, grad, mask)
+        on_device = _solve_on_device(dictionary, indices, counts, grad, mask) if grad.is_cuda else None
+        solved = support_solve(dictionary, indices, counts, grad, mask) if on_device is None else on_device[0]
     of_x = torch.empty_like(signals) if of_signals else signals.new_empty(0)
     of_d = torch.zeros_like(dictionary) if of_dictionary else signals.new_empty(0)
     for part in parts(indices, len(dictionary)):
         support, observed = indices[part], None if mask is None else mask[part]
-        through = _combine(solved[part], support, dictionary, observed)
+        through = _combine(solved[part], support, dictionary, observed) if on_device is None else on_device[1][part]
         if of_signals:
             of_x[part] = through.masked_fill_(values[part, :1].isnan(), torch.nan)
         if of_dictionary:
@@ -72,6 +74,23 @@ def least_squares_gradients(
             of_d += segments.sum(solved[part], residual)
             of_d -= segments.sum(values[part], through)
     return of_x, of_d
+
+
+def _solve_on_device(
+    dictionary: Tensor, indices: Tensor, counts: Tensor, grad: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor] | None:
+    """u (N, S) and u D_S (N, F) by the CUDA kernel, or None where there is none, or it has no room for so many
+    entries."""
+    if why_not("omp", "cuda") is not None:
+        return None
+    from sparsefast.kernels.cuda.support_solve import largest_support, support_solve
+
+    if indices.shape[1] > largest_support(grad):
+        return None
+    grad = grad.contiguous()
+    solved, through = torch.empty_like(grad), grad.new_empty((len(grad), dictionary.shape[1]))
+    support_solve(dictionary, indices.contiguous(), counts.contiguous(), grad, mask, solved, through)
+    return solved, through
 
 
 def _combine(weights: Tensor, indices: Tensor, dictionary: Tensor, mask: Tensor | None) -> Tensor:

@@ -116,6 +116,7 @@ def run_iht(
     if tol is not None:
         tol = given.check_tol("iht", tol, signals, kind, dtype)
     choice = resolve("iht", device, dtype, backend)
+    kind = kind.on(signals)
 
     x = given.as_rows(signals, kind, dtype)
     if check_finite:

@@ -38,7 +38,7 @@ def nearest_code(
     Parameters
     ----------
     signals : array of shape (..., n_signals, n_features) or (n_features,)
-        float16, bfloat16 (PyTorch), float32 or float64, in NumPy, or in PyTorch on the CPU, with any strides. 16-bit
+        float16, bfloat16 (PyTorch), float32 or float64, in NumPy, PyTorch or CuPy, with any strides. 16-bit
         signals are computed in float32.
     codebook : array of shape (n_codes, n_features), or PreparedDictionary
         Codes are rows. Of the kind, device and dtype of the signals; a PreparedDictionary takes signals of any kind.
@@ -86,6 +86,7 @@ def run_nearest_code(
     """`nearest_code` without the detour over PyTorch: tensors are read as they are, and nothing is recorded."""
     kind, device, dtype, _ = given.check_signals("nearest_code", signals, codebook, name="codebook")
     choice = resolve("nearest_code", device, dtype, backend)
+    kind = kind.on(signals)
 
     x = given.as_rows(signals, kind, dtype)
     if check_finite:

@@ -36,7 +36,7 @@ def omp(
     Parameters
     ----------
     signals : array of shape (..., n_signals, n_features) or (n_features,)
-        float16, bfloat16 (PyTorch), float32 or float64, in NumPy, or in PyTorch on the CPU, with any strides. 16-bit
+        float16, bfloat16 (PyTorch), float32 or float64, in NumPy, PyTorch or CuPy, with any strides. 16-bit
         signals are computed in float32. A signal alone gives the code of one signal.
     dictionary : array of shape (n_atoms, n_features), or PreparedDictionary
         Atoms are rows. Of the kind, device and dtype of the signals; a PreparedDictionary takes signals of any kind.
@@ -123,6 +123,7 @@ def run_omp(
     if tol is not None:
         tol = given.check_tol("omp", tol, signals, kind, dtype)
     choice = resolve(op, device, dtype, backend)
+    kind = kind.on(signals)
 
     x = given.as_rows(signals, kind, dtype)
     if check_finite:

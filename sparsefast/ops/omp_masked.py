@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sparsefast import arrays, threads
@@ -98,9 +100,10 @@ def run_omp_masked(
     if tol is not None:
         tol = given.check_tol("omp_masked", tol, signals, kind, dtype)
     choice = resolve("omp_masked", device, dtype, backend)
+    kind = kind.on(signals)
 
     x = given.as_rows(signals, kind, dtype)
-    observed = _as_rows(kind.view(mask, "bool"), tuple(signals.shape), x.shape)
+    observed = _as_rows(kind.view(mask, "bool"), tuple(signals.shape), tuple(x.shape), kind.library)
     if check_finite:
         given.check_finite("omp_masked", x, dictionary, kind, dtype, tol=tol, mask=observed)
     n_threads = threads.get_num_threads()
@@ -127,8 +130,8 @@ def _check_mask(mask: Array, signals: Array, kind: Kind) -> None:
         raise ValueError(f"omp_masked: mask has shape {shape}; it must broadcast to the signals' shape {whole}")
 
 
-def _as_rows(mask: np.ndarray, shape: tuple[int, ...], rows: tuple[int, int]) -> np.ndarray:
+def _as_rows(mask: Array, shape: tuple[int, ...], rows: tuple[int, ...], library: Any) -> Array:
     """A mask that broadcasts to `shape` as (N, F) = `rows`, with stride 0 where it is the same for all signals."""
     if all(size == 1 for size in mask.shape[:-1]):
-        return np.broadcast_to(mask.reshape(mask.shape[-1:]), rows)
-    return np.broadcast_to(mask, shape).reshape(rows)
+        return library.broadcast_to(mask.reshape(mask.shape[-1:]), rows)
+    return library.broadcast_to(mask, shape).reshape(rows)

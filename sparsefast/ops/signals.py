@@ -42,7 +42,7 @@ def check_signals(
     if isinstance(dictionary, PreparedDictionary):
         if gram is not None:
             raise ValueError(f"{op}: gram belongs to the PreparedDictionary; pass it to prepare(dictionary, gram)")
-        if dtype != dictionary.dtype or device != "cpu":
+        if dtype != dictionary.dtype or device != dictionary.device:
             arrays.require_same_memory(op, "signals", (device, dtype), name, (dictionary.device, dictionary.dtype))
         n_atoms, n_features = dictionary.n_atoms, dictionary.n_features
     else:
@@ -94,8 +94,11 @@ def check_tol(op: str, tol: Any, signals: Array, kind: Kind, dtype: str) -> floa
         raise ValueError(
             f"{op}: tol has shape {tuple(tol.shape)}; it must be a number or have the signals' shape {batch}"
         )
-    if device != "cpu":  # refused by the dispatch, which knows why
-        return 0.0
+    if device != "cpu":
+        here = kind.on(tol)
+        if not here.is_real(tol):
+            raise TypeError(f"{op}: tol has dtype {kind.dtype(tol)}; it must be a real number for each signal")
+        return here.tolerances(tol, dtype)
     view = kind.view(tol, kind.dtype(tol)).reshape(-1)
     if view.dtype.kind not in "fiu":
         raise TypeError(f"{op}: tol has dtype {view.dtype}; it must be a real number for each signal")
@@ -120,25 +123,27 @@ def check_finite(
 ) -> None:
     """Raise ValueError where the arguments hold NaN or infinity, or a tolerance is negative; signals `x` (N, F) count
     where `mask` is true."""
-    _require_finite(op, "signals", x, mask)
+    library = kind.library
+    _require_finite(op, "signals", x, library, mask)
     prepared = isinstance(dictionary, PreparedDictionary)
-    _require_finite(op, name, dictionary.current() if prepared else kind.view(dictionary, dtype))
+    _require_finite(op, name, dictionary.current() if prepared else kind.view(dictionary, dtype), library)
     if gram is not None:
-        _require_finite(op, "gram", kind.view(gram, dtype))
-    if isinstance(tol, np.ndarray) and not (tol >= 0).all():
-        where = int((~(tol >= 0)).argmax())
+        _require_finite(op, "gram", kind.view(gram, dtype), library)
+    if tol is not None and not isinstance(tol, float) and not (tol >= 0).all():
+        where = int(library.argmax(~(tol >= 0) * 1))
         raise ValueError(f"{op}: tol holds {tol[where]} for signal {where}; it must be at least 0")
 
 
-def _require_finite(op: str, name: str, x: np.ndarray, mask: np.ndarray | None = None) -> None:
+def _require_finite(op: str, name: str, x: Array, library: Any, mask: Array | None = None) -> None:
     rows = max(1, _CHUNK // x.shape[1])
     for first in range(0, x.shape[0], rows):
-        good = np.isfinite(x[first : first + rows])
+        good = library.isfinite(x[first : first + rows])
         if mask is not None:
             good |= ~mask[first : first + rows]
-        bad = ~good.all(axis=1)
+        bad = ~good.all(1)
         if bad.any():
-            raise ValueError(f"{op}: {name} holds NaN or infinity, first in row {first + int(bad.argmax())}")
+            where = first + int(library.argmax(bad * 1))
+            raise ValueError(f"{op}: {name} holds NaN or infinity, first in row {where}")
 
 
 def as_rows(signals: Array, kind: Kind, dtype: str) -> np.ndarray:

@@ -85,6 +85,7 @@ def run_topk(
     n_nonzero = given.check_n_nonzero("topk", n_nonzero, n_atoms)
     positive = given.check_flag("topk", "positive", positive)
     choice = resolve("topk", device, dtype, backend)
+    kind = kind.on(signals)
 
     x = given.as_rows(signals, kind, dtype)
     if check_finite:

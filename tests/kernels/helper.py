@@ -12,6 +12,9 @@ import numpy as np
 from sparsefast.kernels.status import Status
 
 BACKENDS = ("reference", "numba", "cpu")
+# Of the threads of an emulated device. A barrier that is missing may be seen in one of them only.
+ORDERS = ("forward", "reversed", "shuffled")
+DEVICE = "device"
 CODERS = ("omp", "ols", "positive", "masked", "topk", "iht")
 
 
@@ -56,18 +59,19 @@ class Nearest(Outputs):
 
 @dataclass(frozen=True)
 class Kernel:
-    """One function of a backend, omp unless named; for the C++ backend, on one instruction set."""
+    """One function of a backend, omp unless named; for the C++ backend, on one instruction set, and for CUDA on the
+    emulated device, with its threads in one order, or on a real one."""
 
     backend: str
-    isa: str = ""
+    variant: str = ""
     name: str = "omp"
 
     def __str__(self) -> str:
-        return f"{self.backend}-{self.isa}" if self.isa else self.backend
+        return f"{self.backend}-{self.variant}" if self.variant else self.backend
 
     def named(self, name: str) -> Kernel:
         """Another function of the same backend."""
-        return Kernel(self.backend, self.isa, name)
+        return Kernel(self.backend, self.variant, name)
 
     def reference(self) -> Kernel:
         """The definition of this function."""
@@ -82,11 +86,31 @@ class Kernel:
         return importlib.import_module(f"sparsefast.kernels.{self.backend}.{self.name}")
 
     def prepare(self, dictionary: np.ndarray, gram: np.ndarray | None = None, n_threads: int = 1) -> Any:
-        if self.isa:
+        if self.backend == "cpu":
             from sparsefast import _C
 
-            _C.set_isa(self.isa)
-        return self.module.prepare(dictionary, gram, n_threads)
+            _C.set_isa(self.variant)
+        elif self.variant in ORDERS:
+            from sparsefast import _emulated
+
+            _emulated.set_order(self.variant)
+        return self.module.prepare(self.placed(dictionary), self.placed(gram), n_threads)
+
+    def placed(self, x: Any) -> Any:
+        """An array where the kernel wants it."""
+        if self.variant != DEVICE or not isinstance(x, np.ndarray):
+            return x
+        import torch
+
+        return torch.tensor(x, device="cuda")
+
+    def run(self, *arguments: Any, outputs: Outputs, n_threads: int) -> None:
+        """Call the function with outputs as they are."""
+        there = [self.placed(x) for x in vars(outputs).values()]
+        getattr(self.module, self.name)(*map(self.placed, arguments), *there, n_threads)
+        if self.variant == DEVICE:
+            for here, x in zip(vars(outputs).values(), there, strict=True):
+                here[...] = x.cpu().numpy()
 
     def code(
         self,
@@ -122,10 +146,10 @@ class Kernel:
             "topk": (signals, layout, n_nonzero, positive),
             "iht": (signals, layout, n_nonzero, n_iterations, step, tol),
         }
-        function = getattr(self.module, self.name)
-        function(
+        self.run(
             *arguments.get(self.name, (signals, layout, n_nonzero, tol)),
-            *(code.values, code.indices, code.counts, code.status, n_threads),
+            outputs=code,
+            n_threads=n_threads,
         )
         check_padding(code, len(dictionary))
         return code
@@ -143,7 +167,7 @@ class Kernel:
         if layout is None:
             layout = self.prepare(codebook, None, n_threads)
         out = Nearest(np.full(len(signals), -7, index_dtype), np.full(len(signals), -7e7, signals.dtype))
-        self.module.nearest_code(signals, layout, out.indices, out.distances, n_threads)
+        self.run(signals, layout, outputs=out, n_threads=n_threads)
         assert ((out.indices >= 0) & (out.indices < len(codebook))).all()
         assert ((out.distances >= 0) | np.isnan(out.distances)).all()
         assert (out.indices[np.isnan(out.distances)] == 0).all()
@@ -157,7 +181,17 @@ def kernels(name: str = "omp") -> list[Kernel]:
         from sparsefast import _C
 
         found += [Kernel("cpu", isa, name) for isa in _C.isas()]
+    if importlib.util.find_spec("sparsefast._emulated") is not None and exists("cuda", name):
+        found += [Kernel("cuda", order, name) for order in ORDERS]
+    if has_gpu():
+        found += [Kernel(backend, DEVICE, name) for backend in ("cuda", "triton") if exists(backend, name)]
     return found
+
+
+def has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def exists(backend: str, name: str) -> bool:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Built or cached in the tree, never part of it.
 IGNORED = shutil.ignore_patterns(
     *("build", "dist", ".git", ".venv", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", ".benchmarks"),
-    *("_C.*", "_build.json"),
+    *("_C.*", "_emulated.*", "_build.json"),
 )
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

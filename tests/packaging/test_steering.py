@@ -67,6 +67,10 @@ def test_without_a_compiler_the_package_is_pure_python_and_says_so(
             "SPARSEFAST_CUDA=1 needs the native module, but SPARSEFAST_NATIVE=0",
         ),
         ({"SPARSEFAST_NATIVE": "yes"}, "SPARSEFAST_NATIVE='yes' is not one of 0, auto, 1"),
+        (
+            {"SPARSEFAST_NATIVE": "0", "SPARSEFAST_CUDA_EMULATION": "1"},
+            "SPARSEFAST_CUDA_EMULATION=1 needs the native module, but SPARSEFAST_NATIVE=0",
+        ),
         ({"SPARSEFAST_CUDA": "on"}, "SPARSEFAST_CUDA='on' is not one of 0, auto, 1"),
     ],
     ids=lambda value: " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
@@ -88,11 +92,11 @@ def test_a_source_that_does_not_compile_is_an_error_and_never_a_fallback(tree, t
 
 
 def test_a_pure_editable_install_drops_the_module_of_an_earlier_build(tree, fresh_python):
-    suffix = "cpython-311-x86_64-linux-gnu.so"
-    stale = tree / "sparsefast" / f"_C.{suffix}"
-    stale.write_bytes(b"")
+    stale = [tree / "sparsefast" / f"{name}.cpython-311-x86_64-linux-gnu.so" for name in ("_C", "_emulated")]
+    for path in stale:
+        path.write_bytes(b"")
     install(fresh_python, "--editable", tree, SPARSEFAST_NATIVE="0")
-    assert not stale.exists()
+    assert not any(path.exists() for path in stale)
     assert python_says(fresh_python, NATIVE_REASON).endswith("switched off by SPARSEFAST_NATIVE=0")
 
 

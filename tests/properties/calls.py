@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import sparsefast
-from sparsefast import NearestCode, SparseCode
+from sparsefast import NearestCode, SparseCode, dispatch
 from tests.kernels.helper import Code
 from tests.properties.strategies import Case
 
@@ -32,7 +32,9 @@ _CALLS: dict[str, Callable[..., Result]] = {
 }
 OPS = tuple(_CALLS)
 TAKES_GRAM = ("omp", "ols", "positive", "iht")
+EMULATED = "cuda-emulated"
 CELLS = [(op, backend) for op in OPS for backend in sparsefast.backends(op, device="cpu")]
+CELLS += [(op, EMULATED) for op in OPS if dispatch.why_not(op, EMULATED) is None]
 
 
 def call(op: str, case: Case, backend: str, **more: Any) -> Result:

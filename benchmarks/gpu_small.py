@@ -1,0 +1,94 @@
+"""Every op of the family on small, odd sizes on a GPU, for compute-sanitizer; each answer against the reference.
+
+    compute-sanitizer --tool racecheck python benchmarks/gpu_small.py [backend ...]
+
+Sizes take each path of the kernels: few features, up to 512 atoms, more than that, and more atoms asked for than there
+are features. The exit status is 1 where an answer is wrong, and 2 where nothing could run.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+import sparsefast
+from sparsefast import dispatch
+
+# (signals, features, atoms, nonzero)
+SIZES = ((70, 3, 16, 4), (33, 16, 63, 5), (37, 64, 250, 8), (9, 64, 513, 6), (5, 192, 1024, 10))
+SLACK = 64  # times eps: the sizes above are well conditioned, and their residuals far from zero
+
+
+def problem(n: int, f: int, k: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(f * k)
+    x, d = rng.standard_normal((n, f)), rng.standard_normal((k, f))
+    d /= np.linalg.norm(d, axis=1, keepdims=True)
+    x[n // 2] = 0
+    return torch.from_numpy(x).to(dtype), torch.from_numpy(d).to(dtype)
+
+
+def observed(x: torch.Tensor) -> torch.Tensor:
+    """Which features `omp_masked` is shown."""
+    return torch.from_numpy(np.random.default_rng(1).random(x.shape) < 0.7)
+
+
+def residuals(x: torch.Tensor, d: torch.Tensor, code: Any, seen: torch.Tensor) -> torch.Tensor:
+    """Relative residual norms in float64, of what is seen. Rounding may decide a support, but not how well it fits."""
+    wide, atoms = x.double() * seen, d.double()
+    used = torch.arange(code.values.shape[1]) < code.counts.cpu()[:, None]
+    values = torch.where(used, code.values.cpu().double(), 0.0)
+    fit = torch.bmm(values[:, None, :], atoms[code.indices.cpu().long()])[:, 0]
+    return (wide - fit * seen).norm(dim=1) / wide.norm(dim=1).clamp(min=1e-30)
+
+
+def calls(s: int) -> Iterator[tuple[str, str, Callable[..., Any]]]:
+    """(row of the grid, what is said of it, the call on arrays of some device)."""
+    yield "omp", "omp", lambda x, d, **b: sparsefast.omp(x, d, s, **b)
+    yield "omp", "omp with tol", lambda x, d, **b: sparsefast.omp(x, d, s, tol=0.5, **b)
+    yield "ols", "ols", lambda x, d, **b: sparsefast.omp(x, d, s, selection="ols", **b)
+    yield "omp_masked", "masked", lambda x, d, **b: sparsefast.omp_masked(x, observed(x).to(x.device), d, s, **b)
+    yield "topk", "topk", lambda x, d, **b: sparsefast.topk(x, d, s, **b)
+    yield "nearest_code", "nearest", lambda x, d, **b: sparsefast.nearest_code(x, d, **b)
+
+
+def compare(x: torch.Tensor, d: torch.Tensor, got: Any, wanted: Any, op: str) -> str | None:
+    """What is wrong with an answer, or None."""
+    slack = SLACK * torch.finfo(x.dtype).eps * x.shape[1] ** 0.5
+    seen = observed(x) if op == "omp_masked" else torch.ones_like(x, dtype=torch.bool)
+    if hasattr(got, "distances"):
+        off = (got.distances.cpu().double() - wanted.distances.double()).abs().max()
+    else:
+        off = (residuals(x, d, got, seen) - residuals(x, d, wanted, seen)).abs().max()
+    return None if float(off) <= slack else f"off by {float(off):.1e}, where rounding is {slack:.1e}"
+
+
+def main(argv: list[str], device: str = "cuda") -> int:
+    if device == "cuda" and not torch.cuda.is_available():
+        print("gpu_small: PyTorch sees no CUDA device", file=sys.stderr)
+        return 2
+    ran, bad = 0, 0
+    for backend in argv or ["cuda"]:
+        for n, f, k, s in SIZES:
+            for dtype in (torch.float32, torch.float64):
+                x, d = problem(n, f, k, dtype)
+                for op, name, call in calls(s):
+                    label = f"{backend} {name} {n} x {f}, {k} atoms, {s} nonzero, {dtype}"
+                    why_not = dispatch.why_not(op, backend, device, str(dtype).removeprefix("torch."))
+                    if why_not is not None:
+                        print(f"absent  {label}: {why_not}")
+                        continue
+                    # From the definition, in float64, of the numbers that the device was given.
+                    wanted = call(x.double(), d.double(), backend="reference")
+                    wrong = compare(x, d, call(x.to(device), d.to(device), backend=backend), wanted, op)
+                    ran, bad = ran + 1, bad + (wrong is not None)
+                    print(f"{'right ' if wrong is None else 'WRONG '}  {label}" + (f": {wrong}" if wrong else ""))
+    print(f"{ran} calls, {bad} wrong")
+    return 2 if ran == 0 else int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

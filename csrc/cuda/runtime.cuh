@@ -1,0 +1,85 @@
+// The seam of cuda/platform.cuh on a device: the CUDA runtime, and what it lacks.
+#pragma once
+
+#include <cuda_runtime.h>
+#include <math.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+// Compute capability 8.0 has an instruction for it.
+__device__ __forceinline__ unsigned __reduce_max_sync(unsigned mask, unsigned value) {
+    unsigned result = value;
+    if (mask == 0xffffffffu) {
+        for (int step = 16; step; step >>= 1) result = max(result, __shfl_xor_sync(mask, result, step));
+    } else {
+        for (unsigned left = mask; left; left &= left - 1)
+            result = max(result, __shfl_sync(mask, value, __ffs(static_cast<int>(left)) - 1));
+    }
+    return result;
+}
+#endif
+
+namespace sparsefast {
+
+// Of the call that failed, not of whatever failed before it; taken off the runtime's record, which later launches of
+// anybody would find.
+inline const char* take_error(cudaError_t error) {
+    if (error == cudaSuccess) return nullptr;
+    cudaGetLastError();
+    return cudaGetErrorString(error);
+}
+
+template <typename... P, typename... A>
+const char* launch(const char*, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t dynamic_bytes,
+                   cudaStream_t stream, A&&... args) {
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return nullptr;
+    constexpr std::size_t kWithoutAsking = std::size_t(48) << 10;
+    const void* function = reinterpret_cast<const void*>(kernel);
+    if (dynamic_bytes > kWithoutAsking) {
+        const cudaError_t error = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                       static_cast<int>(dynamic_bytes));
+        if (error != cudaSuccess) return take_error(error);
+    }
+    return [&](P... parameters) -> const char* {
+        void* pointers[] = {const_cast<void*>(static_cast<const void*>(&parameters))..., nullptr};
+        return take_error(cudaLaunchKernel(function, grid, block, pointers, dynamic_bytes, stream));
+    }(static_cast<P>(args)...);
+}
+
+// Makes a device current, and at the end of its scope the one that was.
+class DeviceGuard {
+   public:
+    explicit DeviceGuard(int device) {
+        error_ = take_error(cudaGetDevice(&before_));
+        if (error_ || device == before_) return;
+        error_ = take_error(cudaSetDevice(device));
+        changed_ = !error_;
+    }
+    ~DeviceGuard() {
+        if (changed_) cudaSetDevice(before_);
+    }
+    DeviceGuard(const DeviceGuard&) = delete;
+    DeviceGuard& operator=(const DeviceGuard&) = delete;
+    const char* error() const { return error_; }
+
+   private:
+    int before_ = 0;
+    bool changed_ = false;
+    const char* error_ = nullptr;
+};
+
+// The bytes that a block may have, static ones included, when it asks for them; what every device has if this one does
+// not say.
+inline int64_t shared_memory_limit(int device) {
+    int bytes = 0;
+    const cudaError_t error = cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    return take_error(error) ? int64_t(48) << 10 : bytes;
+}
+
+}  // namespace sparsefast
+
+#define SF_DYNAMIC_SHARED(T, name)                                     \
+    extern __shared__ __align__(16) unsigned char sf_dynamic_shared[]; \
+    T* name = reinterpret_cast<T*>(sf_dynamic_shared)

@@ -1,0 +1,128 @@
+"""Arrays on NVIDIA GPUs: tensors of PyTorch, arrays of CuPy, each for one device, and whatever else has
+__cuda_array_interface__, which is taken for a tensor.
+
+Where the kinds of the CPU view an array as NumPy, these hand the array itself to the kernels: the ones that take it are
+in sparsefast.kernels.cuda and sparsefast.kernels.triton. Nothing here waits for the device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsefast.dispatch import COMPUTED_IN
+
+Array = Any
+
+
+class TorchDeviceKind:
+    """PyTorch tensors on one GPU."""
+
+    words = "a PyTorch tensor"
+
+    def __init__(self, torch: Any, device: Any) -> None:
+        self.library = torch
+        self._device = device
+
+    def tensor(self, x: Array) -> Array:
+        """The same memory as a tensor that nothing is recorded of."""
+        if not isinstance(x, self.library.Tensor):
+            x = self.library.as_tensor(x, device=self._device)
+        return x.detach()
+
+    def view(self, x: Array, dtype: str) -> Array:
+        x = self.tensor(x).resolve_neg()
+        return x.to(self.library.float32) if dtype in COMPUTED_IN else x
+
+    def raw_view(self, x: Array) -> Array:
+        return self.tensor(x)
+
+    def copied(self, x: Array) -> Array:
+        return self.tensor(x).resolve_neg().clone(memory_format=self.library.contiguous_format)
+
+    def tolerances(self, tol: Array, dtype: str) -> Array:
+        return self.tensor(tol).to(self._computed_in(dtype)).reshape(-1).contiguous()
+
+    def is_real(self, x: Array) -> bool:
+        x = self.tensor(x)
+        return not (x.dtype == self.library.bool or x.is_complex())
+
+    def narrowed(self, x: Array, dtype: str) -> Array:
+        return x.to(getattr(self.library, dtype))
+
+    def codes(self, n: int, n_nonzero: int, dtype: str) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        torch, empty = self.library, self._empty
+        out = (
+            empty((n, n_nonzero), self._computed_in(dtype)),
+            empty((n, n_nonzero), torch.int64),
+            empty((n,), torch.int32),
+            empty((n,), torch.uint8),
+        )
+        return out, out
+
+    def nearest(self, n: int, dtype: str) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        out = self._empty((n,), self.library.int64), self._empty((n,), self._computed_in(dtype))
+        return out, out
+
+    def to_numpy(self, x: Array) -> np.ndarray:
+        return x.detach().cpu().numpy()
+
+    def _computed_in(self, dtype: str) -> Any:
+        return getattr(self.library, COMPUTED_IN.get(dtype, dtype))
+
+    def _empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self.library.empty(shape, dtype=dtype, device=self._device)
+
+
+class CuPyDeviceKind:
+    """CuPy arrays on one GPU."""
+
+    words = "a CuPy array"
+
+    def __init__(self, cupy: Any, device: Any) -> None:
+        self.library = cupy
+        self._device = device
+
+    def view(self, x: Array, dtype: str) -> Array:
+        if dtype not in COMPUTED_IN:
+            return x
+        with self._device:
+            return x.astype(np.float32)
+
+    def raw_view(self, x: Array) -> Array:
+        return x
+
+    def copied(self, x: Array) -> Array:
+        with self._device:
+            return self.library.array(x, order="C", copy=True)
+
+    def tolerances(self, tol: Array, dtype: str) -> Array:
+        with self._device:
+            return self.library.ascontiguousarray(tol.reshape(-1), dtype=COMPUTED_IN.get(dtype, dtype))
+
+    def is_real(self, x: Array) -> bool:
+        return x.dtype.kind in "fiu"
+
+    def narrowed(self, x: Array, dtype: str) -> Array:
+        with self._device:
+            return x.astype(dtype)
+
+    def codes(self, n: int, n_nonzero: int, dtype: str) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        with self._device:
+            out = (
+                self.library.empty((n, n_nonzero), COMPUTED_IN.get(dtype, dtype)),
+                self.library.empty((n, n_nonzero), np.int32),
+                self.library.empty((n,), np.int32),
+                self.library.empty((n,), np.uint8),
+            )
+        return out, out
+
+    def nearest(self, n: int, dtype: str) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        with self._device:
+            out = self.library.empty((n,), np.int32), self.library.empty((n,), COMPUTED_IN.get(dtype, dtype))
+        return out, out
+
+    def to_numpy(self, x: Array) -> np.ndarray:
+        with self._device:
+            return self.library.asnumpy(x)
