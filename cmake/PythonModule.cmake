@@ -11,7 +11,11 @@ set(PYBIND11_FINDPYTHON ON)
 find_package(pybind11 2.12 REQUIRED CONFIG)
 
 # No link-time optimisation (NO_EXTRAS): it would inline across the objects of different instruction sets.
-pybind11_add_module(_C MODULE NO_EXTRAS ${SPARSEFAST_BINDINGS})
+set(bindings ${SPARSEFAST_BINDINGS})
+if(SPARSEFAST_CUDA_ENABLED)
+  list(APPEND bindings ${SPARSEFAST_CUDA_BINDINGS})
+endif()
+pybind11_add_module(_C MODULE NO_EXTRAS ${bindings})
 target_link_libraries(_C PRIVATE sparsefast_core)
 set_target_properties(_C PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${SPARSEFAST_OUTPUT_DIR}")
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")

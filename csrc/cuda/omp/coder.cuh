@@ -15,20 +15,18 @@ constexpr int kResident = sizeof(T) == 4 && threads == kWarp ? 2 : 1;
 
 template <typename T, OmpCoder coder, bool gram, int threads>
 __global__ void __launch_bounds__(kBlock, (kResident<T, threads>))
-    code_kernel(OmpProblem p, DeviceDictionary<T> d, Tolerances<T> tolerances, Outputs<T> out, int signals,
+    code_kernel(OmpProblem p, DeviceDictionary<T> d, Tolerances<T> tolerances, Outputs<T> out, Plan plan,
                 char* workspace) {
     constexpr bool masked = coder == OmpCoder::masked;
     SF_DYNAMIC_SHARED(char, shared);
     __shared__ SignalFacts<T> facts;
     const Team<T, threads> team;
-    int64_t bytes = 0;
-    BlockArrays<T> arrays(p, d.ld, signals, Team<T, threads>::count, team.index(), nullptr, &bytes);
-    arrays = BlockArrays<T>(p, d.ld, signals, Team<T, threads>::count, team.index(),
-                            workspace ? workspace + blockIdx.x * bytes : shared, &bytes);
+    const int64_t signals = plan.signals;
+    const BlockArrays<T> arrays(p, d.ld, plan, Team<T, threads>::count, team.index(),
+                                plan.shared ? shared : workspace + blockIdx.x * plan.bytes, nullptr);
     const int64_t most = d.n_features < d.n_atoms ? d.n_features : d.n_atoms;
     const int64_t limit = p.n_nonzero < most ? p.n_nonzero : most;
-    for (int64_t begin = blockIdx.x * static_cast<int64_t>(signals); begin < p.signals.rows;
-         begin += gridDim.x * static_cast<int64_t>(signals)) {
+    for (int64_t begin = blockIdx.x * signals; begin < p.signals.rows; begin += gridDim.x * signals) {
         const int64_t left = p.signals.rows - begin;
         const int n = static_cast<int>(left < signals ? left : signals);
         load_tile<T, masked>(p.signals, p.mask, tolerances, begin, n, arrays.tile, facts);
@@ -39,9 +37,9 @@ __global__ void __launch_bounds__(kBlock, (kResident<T, threads>))
             if constexpr (coder == OmpCoder::topk) {
                 write_largest<T, threads>(d, arrays.tile, facts, t, begin + t, p.positive, out);
             } else {
-                Pursuit<T, coder, gram, threads> pursuit(d, arrays.tile, facts, arrays.pursuit, limit);
+                Pursuit<T, coder, gram, threads> pursuit(d, arrays.tile, facts, arrays.pursuit, limit, p.n_nonzero);
                 int count = 0;
-                const OmpStatus why = pursuit.code(t, p.n_nonzero, &count);
+                const OmpStatus why = pursuit.code(t, &count);
                 out.write(team, begin + t, why, count, arrays.pursuit.gamma, arrays.pursuit.support,
                           facts.exponent[t] - *d.exponent);
             }
@@ -72,14 +70,14 @@ Tolerances<T> tolerances_of(const OmpProblem& p) {
 template <typename T, OmpCoder coder, bool gram>
 const char* launch_coder(const OmpProblem& p, const Plan& plan, void* workspace, cudaStream_t stream) {
     const DeviceDictionary<T> d(p.dictionary, p.packed);
-    char* const global = plan.shared ? nullptr : static_cast<char*>(workspace);
+    char* const global = static_cast<char*>(workspace);
     const auto grid = static_cast<unsigned>(plan.grid);
     const int64_t shared = plan.shared ? plan.bytes : 0;
     if (plan.warps)
         return SF_LAUNCH((code_kernel<T, coder, gram, kWarp>), grid, kBlock, shared, stream, p, d, tolerances_of<T>(p),
-                         outputs_of<T>(p), plan.signals, global);
+                         outputs_of<T>(p), plan, global);
     return SF_LAUNCH((code_kernel<T, coder, gram, kBlock>), grid, kBlock, shared, stream, p, d, tolerances_of<T>(p),
-                     outputs_of<T>(p), plan.signals, global);
+                     outputs_of<T>(p), plan, global);
 }
 
 template <typename T>

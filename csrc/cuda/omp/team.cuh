@@ -1,5 +1,5 @@
-// The threads that work on one signal: a warp, or a whole block. Results of reductions are the same in every thread, to
-// the bit, and do not depend on when threads arrive.
+// The threads that work on one signal: a warp, or a whole block. What they gather is the same in every thread of a
+// warp, to the bit, and does not depend on when threads arrive.
 #pragma once
 
 #include "cuda/platform.cuh"
@@ -62,8 +62,12 @@ class Team<T, kWarp> {
     __device__ S sum(S v) const {
         return warp_sum(v);
     }
-    __device__ bool any(bool v) const { return __any_sync(kAllLanes, v); }
-    __device__ Best<T> best(Best<T> b) const { return warp_best(b); }
+
+    // The best of all, known to every thread; and whether any is true.
+    __device__ bool gather(Best<T>& best, bool any) const {
+        best = warp_best(best);
+        return __any_sync(kAllLanes, any);
+    }
 };
 
 template <typename T>
@@ -75,30 +79,19 @@ class Team<T, kBlock> {
     __device__ int rank() const { return threadIdx.x; }
     __device__ int index() const { return 0; }
     __device__ void sync() const { __syncthreads(); }
-    template <typename S>
-    __device__ S sum(S v) const {
-        __shared__ S part[kWarps];
-        v = warp_sum(v);
-        if (threadIdx.x % kWarp == 0) part[threadIdx.x / kWarp] = v;
-        __syncthreads();
-        S all = part[0];
-        for (int i = 1; i < kWarps; ++i) all += part[i];
-        __syncthreads();
-        return all;
-    }
-    __device__ bool any(bool v) const { return __syncthreads_or(v); }
-    __device__ Best<T> best(Best<T> b) const {
+
+    // The same, with one barrier: another must come before the next call.
+    __device__ bool gather(Best<T>& best, bool any) const {
         __shared__ T keys[kWarps], values[kWarps];
         __shared__ int indices[kWarps];
-        b = warp_best(b);
+        best = warp_best(best);
         if (threadIdx.x % kWarp == 0) {
             const int w = threadIdx.x / kWarp;
-            keys[w] = b.key, values[w] = b.value, indices[w] = b.index;
+            keys[w] = best.key, values[w] = best.value, indices[w] = best.index;
         }
-        __syncthreads();
-        for (int i = 0; i < kWarps; ++i) b.offer(keys[i], values[i], indices[i]);
-        __syncthreads();
-        return b;
+        const bool found = __syncthreads_or(any);
+        for (int i = 0; i < kWarps; ++i) best.offer(keys[i], values[i], indices[i]);
+        return found;
     }
 };
 

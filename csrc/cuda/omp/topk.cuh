@@ -25,7 +25,8 @@ __device__ void write_largest(const DeviceDictionary<T>& d, const TileArrays<T>&
             for (int i = 0; i < kQuad; ++i)
                 best.offer(positive ? four.v[i] : fabs(four.v[i]), four.v[i], static_cast<int>(atom + i));
         }
-        best = team.best(best);
+        team.gather(best, false);
+        team.sync();
         if (!best.found()) break;
         // The thread that looks at this atom next is the one that takes it out.
         if (best.index / kQuad % threads == team.rank()) c[best.index] = 0;
