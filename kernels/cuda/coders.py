@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsefast import _native
-from sparsefast.kernels.cuda.memory import Buffer, allocate, describe, queue_of
+from sparsefast.kernels.cuda.memory import Packed, allocate, describe, queue_of
 
 if _native.module is None and _native.emulated is None:
     raise ImportError(_native.why_not)
@@ -22,7 +22,7 @@ class Layout(NamedTuple):
 
     dictionary: Any
     """What the extension knows of it."""
-    packed: Buffer
+    packed: Packed
 
 
 def extension_of(x: Any) -> Any:
@@ -43,14 +43,14 @@ def prepare_atoms(dictionary: Any, gram: Any, n_threads: int) -> Layout:
 def _prepare(dictionary: Any, gram: Any, *, with_gram: bool) -> Layout:
     address, dtype, shape, strides = describe(dictionary)
     native = extension_of(dictionary).CudaDictionary(*shape, dtype, with_gram, gram is not None)
-    packed = allocate(dictionary, native.bytes)
+    buffer = allocate(dictionary, native.bytes)
     native.pack(
         (address, dtype, shape, strides),
         None if gram is None else describe(gram),
-        packed.description,
+        buffer.description,
         *queue_of(dictionary),
     )
-    return Layout(native, packed)
+    return Layout(native, Packed(dictionary, buffer))
 
 
 def code(
@@ -73,7 +73,7 @@ def code(
         coder,
         describe(signals),
         layout.dictionary,
-        layout.packed.description,
+        layout.packed.on_stream_of(signals),
         n_nonzero,
         describe(tol) if getattr(tol, "shape", ()) else tol,
         *map(describe, outputs),

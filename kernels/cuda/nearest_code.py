@@ -18,7 +18,7 @@ def nearest_code(signals: Any, layout: Layout, indices: Any, distances: Any, n_t
     extension_of(signals).cuda_nearest_code(
         describe(signals),
         layout.dictionary,
-        layout.packed.description,
+        layout.packed.on_stream_of(signals),
         describe(indices),
         describe(distances),
         *queue_of(signals),

@@ -100,7 +100,7 @@ def test_the_border_refuses_what_does_not_fit() -> None:
         "coder": "omp",
         "signals": describe(p.signals),
         "dictionary": layout.dictionary,
-        "packed": layout.packed.description,
+        "packed": layout.packed.on_stream_of(p.signals),
         "n_nonzero": 2,
         "tol": None,
         "values": describe(values := np.empty((5, 2), np.float32)),

@@ -14,7 +14,7 @@ import torch
 import sparsefast
 from sparsefast import NearestCode, Status, dispatch, kinds
 from sparsefast.device_kinds import TorchDeviceKind
-from sparsefast.kernels.cuda import coders, nearest_code, support_solve
+from sparsefast.kernels.cuda import coders, memory, nearest_code, support_solve
 from sparsefast.ops import gradients
 from tests.ops.helper import NAMED, OPS, Op, problem
 
@@ -32,8 +32,9 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(kinds.TorchKind, "device", lambda self, x: "cuda:0")
     monkeypatch.setattr(kinds.TorchKind, "on", lambda self, x: TorchDeviceKind(torch, "cpu"))
     monkeypatch.setattr(kinds.TorchKind, "memory", lambda self, x: (where(self, x), x._version))
-    for module in (coders, nearest_code, support_solve):
-        monkeypatch.setattr(module, "extension_of", lambda x: emulated)
+    monkeypatch.setattr(coders, "Packed", lambda like, buffer: memory.Packed(np.empty(0), buffer))
+    for module in (coders, nearest_code, support_solve, memory):
+        monkeypatch.setattr(module, "extension_of", lambda x: emulated, raising=False)
         monkeypatch.setattr(module, "queue_of", lambda x: (0, 0))
     monkeypatch.setitem(dispatch._BACKENDS, "cuda", dispatch.Backend("cuda", "cuda", True, lambda: None))
     dispatch.clear_cache()

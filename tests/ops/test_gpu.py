@@ -89,6 +89,23 @@ def test_work_is_queued_on_the_current_stream(op: Op, backend: str) -> None:
         np.testing.assert_array_equal(a, wanted[name], err_msg=name)
 
 
+def test_a_dictionary_prepared_on_one_stream_is_used_on_another() -> None:
+    signals, dictionary = on_gpu()
+    wanted = sparsefast.omp(signals, dictionary, S)
+    first, second, late = torch.cuda.Stream(), torch.cuda.Stream(), torch.zeros_like(dictionary)
+    torch.cuda.synchronize()
+    with torch.cuda.stream(first):
+        torch.cuda._sleep(50_000_000)
+        late.copy_(dictionary)
+        prepared = sparsefast.prepare(late, watch=False)
+        sparsefast.omp(signals, prepared, S)
+    with torch.cuda.stream(second):
+        result = sparsefast.omp(signals, prepared, S)
+        del prepared
+    torch.cuda.synchronize()
+    torch.testing.assert_close(result.values, wanted.values, rtol=0, atol=0)
+
+
 @every_cell
 def test_results_are_the_same_every_time_and_however_a_batch_is_split(op: Op, backend: str) -> None:
     rng = np.random.default_rng(0)

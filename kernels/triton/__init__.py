@@ -1,0 +1,1 @@
+"""Kernels in Triton, for any GPU it knows, and under its interpreter (TRITON_INTERPRET=1) on the CPU."""
