@@ -8,6 +8,7 @@ has. An op is a row: one `register_op` in `sparsefast.ops`.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import os
 import sys
@@ -80,6 +81,11 @@ def _why_no_device(module: ModuleType) -> str | None:
 
 
 def _why_not_triton() -> str | None:
+    # First what costs nothing: neither triton nor torch is imported where there is no driver.
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no NVIDIA driver was found"
     try:
         importlib.import_module("triton")
     except Exception as error:  # a broken install raises more than ImportError

@@ -178,7 +178,7 @@ class TorchKind:
     def memory(self, x: Array) -> object:
         where = x.data_ptr(), x.shape, x.stride(), x.dtype
         # On a GPU a comparison would wait for it; PyTorch counts the changes that it makes.
-        return where if x.is_cpu else (*where, x._version)
+        return where if x.is_cpu else (*where, 0 if x.is_inference() else x._version)
 
     def wrap(self, x: np.ndarray) -> Array:
         return self.torch.from_numpy(x)
