@@ -43,7 +43,7 @@ lint: $(VENV)/ready
 
 # The core without Python, as std::thread instead of OpenMP (whose runtime thread sanitizer does not understand).
 sanitize: $(VENV)/ready
-	@$(call sanitize,address,address;undefined,sparsefast_sanitize_driver sparsefast_emulation_driver)
+	@$(call sanitize,address,address;undefined,sparsefast_sanitize_driver sparsefast_emulation_driver sparsefast_cuda_driver)
 	@$(call sanitize,thread,thread,sparsefast_sanitize_driver)
 
 define sanitize

@@ -1,5 +1,6 @@
 # The CUDA sources as C++ for the host, against csrc/cuda/emulation: with SPARSEFAST_CUDA_EMULATION the Python module
-# sparsefast._emulated, and in any case the target sparsefast_emulation_driver, which checks the emulation itself.
+# sparsefast._emulated, and in any case the targets sparsefast_emulation_driver, which checks the emulation itself, and
+# sparsefast_cuda_driver.
 
 set(emulation_folder csrc/cuda/emulation)
 set(SPARSEFAST_EMULATION ${emulation_folder}/fiber.cpp ${emulation_folder}/launch.cpp ${emulation_folder}/report.cpp
@@ -40,11 +41,17 @@ if(SPARSEFAST_EMULATION_CHECKS)
   sparsefast_emulate(sparsefast_emulation_driver ${SPARSEFAST_EMULATION_CHECKS})
 endif()
 
+# Runs the kernels themselves without Python, for `make sanitize`.
+set(sources ${SPARSEFAST_CUDA_SOURCES})
+list(REMOVE_ITEM sources csrc/cuda/device.cu) # asks the driver
+if(EXISTS "${PROJECT_SOURCE_DIR}/tests/sanitize/cuda_driver.cpp")
+  add_executable(sparsefast_cuda_driver EXCLUDE_FROM_ALL tests/sanitize/cuda_driver.cpp)
+  sparsefast_emulate(sparsefast_cuda_driver ${sources})
+endif()
+
 if(SPARSEFAST_CUDA_EMULATION AND NOT SPARSEFAST_PYTHON)
   message(FATAL_ERROR "SPARSEFAST_CUDA_EMULATION=ON builds a Python module, but SPARSEFAST_PYTHON=OFF")
 elseif(SPARSEFAST_CUDA_EMULATION)
-  set(sources ${SPARSEFAST_CUDA_SOURCES})
-  list(REMOVE_ITEM sources csrc/cuda/device.cu) # asks the driver
   pybind11_add_module(_emulated MODULE NO_EXTRAS csrc/bindings/emulated.cpp ${SPARSEFAST_CUDA_BINDINGS})
   set_target_properties(_emulated PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${SPARSEFAST_OUTPUT_DIR}")
   if(SPARSEFAST_CUDA_BINDINGS)

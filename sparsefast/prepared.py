@@ -77,8 +77,9 @@ class PreparedDictionary:
     It keeps a private copy and, for each backend that has used it, the packed layouts, made by the first call that
     needs them: one with the Gram matrix for `omp` and `iht`, one without for `omp_masked`, `topk` and `nearest_code`.
     Before each call it compares the caller's array with the copy, bit for bit (2 microseconds for 256 atoms of 64
-    features), and packs anew when it changed, so that results are those of the dictionary as it is now. Threads may
-    share one. Pickling keeps the copy, and neither the layouts nor the tie to the caller's array.
+    features), and packs anew when it changed, so that results are those of the dictionary as it is now. On a GPU a
+    comparison would wait for the device: there it packs anew when the array moved, or PyTorch has counted a change in
+    place, and does not see what others write into its memory. Threads may share one. Pickling keeps the copy, and neither the layouts nor the tie to the caller's array.
 
     Parameters
     ----------

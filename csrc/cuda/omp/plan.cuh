@@ -24,6 +24,11 @@ struct Plan {
     int64_t workspace;  // bytes
 };
 
+// Whether correlations are made from rows of the Gram matrix.
+__host__ __device__ inline bool by_rows(const OmpProblem& p) {
+    return p.dictionary.method == OmpMethod::gram && (p.coder == OmpCoder::omp || p.coder == OmpCoder::ols);
+}
+
 // The arrays of a block, carved from one piece of memory.
 template <typename T>
 struct BlockArrays {
@@ -58,7 +63,7 @@ struct BlockArrays {
         pursuit.g = numbers(s, teams, team);
         pursuit.w = numbers(s, teams, team);
         pursuit.lengths = numbers(s, teams, team);
-        pursuit.v = pursues && p.dictionary.method != OmpMethod::gram ? numbers(f, teams, team) : nullptr;
+        pursuit.v = pursues && !by_rows(p) ? numbers(f, teams, team) : nullptr;
         pursuit.per_atom = masked || ols ? numbers(ld, teams, team) : nullptr;
         pursuit.rows = plan.keeps_rows ? numbers(s * ld, teams, team) : nullptr;
         pursuit.support = reinterpret_cast<int*>(take(s, sizeof(int), teams, team));
@@ -78,7 +83,7 @@ Plan plan_of(const OmpProblem& p, int64_t shared_limit) {
         return b;
     };
     const int64_t limit = shared_limit - static_cast<int64_t>(sizeof(SignalFacts<T>)) - 1024;
-    plan.keeps_rows = p.dictionary.method == OmpMethod::gram && p.coder != OmpCoder::topk;
+    plan.keeps_rows = by_rows(p);
     plan.signals = kSignals;
     if (bytes() > limit) plan.keeps_rows = false;
     plan.signals = kMostSignals;
