@@ -79,7 +79,8 @@ class PreparedDictionary:
     Before each call it compares the caller's array with the copy, bit for bit (2 microseconds for 256 atoms of 64
     features), and packs anew when it changed, so that results are those of the dictionary as it is now. On a GPU a
     comparison would wait for the device: there it packs anew when the array moved, or PyTorch has counted a change in
-    place, and does not see what others write into its memory. Threads may share one. Pickling keeps the copy, and neither the layouts nor the tie to the caller's array.
+    place, and does not see what others write into its memory. Threads may share one.
+    Pickling keeps the copy, and neither the layouts nor the tie to the caller's array.
 
     Parameters
     ----------
