@@ -45,7 +45,8 @@ endif()
 set(sources ${SPARSEFAST_CUDA_SOURCES})
 list(REMOVE_ITEM sources csrc/cuda/device.cu) # asks the driver
 if(EXISTS "${PROJECT_SOURCE_DIR}/tests/sanitize/cuda_driver.cpp")
-  add_executable(sparsefast_cuda_driver EXCLUDE_FROM_ALL tests/sanitize/cuda_driver.cpp)
+  add_executable(sparsefast_cuda_driver EXCLUDE_FROM_ALL tests/sanitize/cuda_driver.cpp
+                                        tests/sanitize/cuda_patches.cpp)
   sparsefast_emulate(sparsefast_cuda_driver ${sources})
 endif()
 
@@ -55,7 +56,7 @@ elseif(SPARSEFAST_CUDA_EMULATION)
   pybind11_add_module(_emulated MODULE NO_EXTRAS csrc/bindings/emulated.cpp ${SPARSEFAST_CUDA_BINDINGS})
   set_target_properties(_emulated PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${SPARSEFAST_OUTPUT_DIR}")
   if(SPARSEFAST_CUDA_BINDINGS)
-    target_compile_definitions(_emulated PRIVATE SPARSEFAST_EMULATION_OMP)
+    target_compile_definitions(_emulated PRIVATE SPARSEFAST_EMULATION_KERNELS)
   endif()
   if(SPARSEFAST_EMULATION_CHECKS)
     target_sources(_emulated PRIVATE tests/emulation/checks.cpp)

@@ -2,6 +2,7 @@
 
 `omp` (and its variants: `selection="ols"`, `positive=True`), `omp_masked`, `iht` and `topk` code signals sparsely in a
 dictionary, `nearest_code` by one atom; `SparseCode.decode` is the way back, and `prepare` makes many calls cheap.
+`unfold` takes overlapping patches out of images, and `fold` puts them together again.
 
 `import sparsefast` loads NumPy alone; every name below is imported when it is first used.
 """
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
     from sparsefast.environment import info
     from sparsefast.estimators import SparseCoder as SparseCoder
     from sparsefast.kernels.status import Status
+    from sparsefast.ops.fold import fold
     from sparsefast.ops.iht import iht
     from sparsefast.ops.nearest_code import NearestCode, nearest_code
     from sparsefast.ops.omp import omp
     from sparsefast.ops.omp_masked import omp_masked
+    from sparsefast.ops.patch_places import coverage_map, patch_centers
+    from sparsefast.ops.patch_weights import patch_window
     from sparsefast.ops.topk import topk
+    from sparsefast.ops.unfold import unfold
     from sparsefast.outputs import release_memory
     from sparsefast.prepared import PreparedDictionary, prepare
     from sparsefast.sparse_code import SparseCode
@@ -40,6 +45,8 @@ _HOME = {
     "SparseCoder": "sparsefast.estimators",
     "Status": "sparsefast.kernels.status",
     "backends": "sparsefast.dispatch",
+    "coverage_map": "sparsefast.ops.patch_places",
+    "fold": "sparsefast.ops.fold",
     "get_num_threads": "sparsefast.threads",
     "iht": "sparsefast.ops.iht",
     "info": "sparsefast.environment",
@@ -47,10 +54,13 @@ _HOME = {
     "omp": "sparsefast.ops.omp",
     "omp_masked": "sparsefast.ops.omp_masked",
     "overcomplete_dct": "sparsefast.dictionaries",
+    "patch_centers": "sparsefast.ops.patch_places",
+    "patch_window": "sparsefast.ops.patch_weights",
     "prepare": "sparsefast.prepared",
     "release_memory": "sparsefast.outputs",
     "set_num_threads": "sparsefast.threads",
     "topk": "sparsefast.ops.topk",
+    "unfold": "sparsefast.ops.unfold",
     "use_backend": "sparsefast.dispatch",
 }
 
@@ -63,6 +73,8 @@ __all__ = [
     "Status",
     "__version__",
     "backends",
+    "coverage_map",
+    "fold",
     "get_num_threads",
     "iht",
     "info",
@@ -70,10 +82,13 @@ __all__ = [
     "omp",
     "omp_masked",
     "overcomplete_dct",
+    "patch_centers",
+    "patch_window",
     "prepare",
     "release_memory",
     "set_num_threads",
     "topk",
+    "unfold",
     "use_backend",
 ]
 

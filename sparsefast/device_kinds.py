@@ -14,6 +14,7 @@ import numpy as np
 from sparsefast.dispatch import COMPUTED_IN
 
 Array = Any
+_BITS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
 
 
 class TorchDeviceKind:
@@ -67,6 +68,50 @@ class TorchDeviceKind:
 
     def to_numpy(self, x: Array) -> np.ndarray:
         return x.detach().cpu().numpy()
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
+        out = self._empty(shape, getattr(self.library, dtype))
+        return out, out
+
+    def elements(self, x: Array) -> Array:
+        return self.tensor(x).resolve_neg()
+
+    def bits(self, x: Array) -> Array:
+        return x.view(getattr(self.library, _BITS[x.element_size()]))
+
+    def computing(self, x: Array, wide: bool) -> Array:
+        x = self.tensor(x).resolve_neg()
+        return x.to(self.library.float64 if wide else self.library.float32).contiguous()
+
+    def contiguous(self, x: Array) -> Array:
+        return x.contiguous()
+
+    def is_contiguous(self, x: Array) -> bool:
+        return bool(x.is_contiguous())
+
+    def from_numpy(self, x: np.ndarray) -> Array:
+        return self.library.from_numpy(x).to(self._device)
+
+    def wrap(self, x: Array) -> Array:
+        return x
+
+    def strides(self, x: Array) -> tuple[int, ...]:
+        return tuple(self.tensor(x).stride())
+
+    def address(self, x: Array) -> int:
+        return int(self.tensor(x).data_ptr())
+
+    def itemsize(self, x: Array) -> int:
+        return int(self.tensor(x).element_size())
+
+    def writeable(self, x: Array) -> bool:
+        if not isinstance(x, self.library.Tensor):
+            return True
+        return not (x.is_neg() or (x.requires_grad and self.library.is_grad_enabled()))
+
+    def as_strided(self, x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+        x = x if isinstance(x, self.library.Tensor) else self.tensor(x)
+        return x.as_strided(shape, strides)
 
     def _computed_in(self, dtype: str) -> Any:
         return getattr(self.library, COMPUTED_IN.get(dtype, dtype))
@@ -126,3 +171,47 @@ class CuPyDeviceKind:
     def to_numpy(self, x: Array) -> np.ndarray:
         with self._device:
             return self.library.asnumpy(x)
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
+        with self._device:
+            out = self.library.empty(shape, dtype)
+        return out, out
+
+    def elements(self, x: Array) -> Array:
+        return x
+
+    def bits(self, x: Array) -> Array:
+        return x.view(_BITS[x.itemsize])
+
+    def computing(self, x: Array, wide: bool) -> Array:
+        with self._device:
+            return self.library.ascontiguousarray(x, dtype=np.float64 if wide else np.float32)
+
+    def contiguous(self, x: Array) -> Array:
+        with self._device:
+            return self.library.ascontiguousarray(x)
+
+    def is_contiguous(self, x: Array) -> bool:
+        return bool(x.flags.c_contiguous)
+
+    def from_numpy(self, x: np.ndarray) -> Array:
+        with self._device:
+            return self.library.asarray(x)
+
+    def wrap(self, x: Array) -> Array:
+        return x
+
+    def strides(self, x: Array) -> tuple[int, ...]:
+        return tuple(s // x.itemsize for s in x.strides)
+
+    def address(self, x: Array) -> int:
+        return int(x.data.ptr)
+
+    def itemsize(self, x: Array) -> int:
+        return int(x.itemsize)
+
+    def writeable(self, x: Array) -> bool:
+        return True
+
+    def as_strided(self, x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+        return self.library.lib.stride_tricks.as_strided(x, shape, tuple(s * x.itemsize for s in strides))

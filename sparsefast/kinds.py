@@ -12,13 +12,14 @@ import numpy as np
 
 from sparsefast.device_kinds import CuPyDeviceKind, TorchDeviceKind
 from sparsefast.dispatch import COMPUTED_IN
-from sparsefast.outputs import INT32, INT64, empty_codes, empty_nearest
+from sparsefast.outputs import INT32, INT64, empty, empty_codes, empty_nearest
 
 Array = Any
 """A NumPy, PyTorch or CuPy array; a type checker cannot know more without importing all three."""
 
 _NAMES = {np.dtype(name): name for name in ("float32", "float64", "float16")}
 _FLOAT16 = np.dtype(np.float16)
+_BITS: dict[int, Any] = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
 def widen(bits: np.ndarray, dtype: str) -> np.ndarray:
@@ -79,6 +80,43 @@ class Kind(Protocol):
     def nearest(self, n: int, dtype: str) -> Outputs:
         """Uninitialised (indices, distances) for the dtype of the signals; distances float32 for 16 bits."""
 
+    def empty(self, shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
+        """Uninitialised and C-contiguous, as an array of this kind and as `elements` of it."""
+
+    def elements(self, x: Array) -> Array:
+        """The same memory as an array that kernels take, of any dtype: on the CPU a NumPy array, bfloat16 as int16;
+        a copy only where elements are not aligned."""
+
+    def bits(self, x: Array) -> Array:
+        """`elements`, given as such, as integers of the same size, uint8 where that is one byte."""
+
+    def computing(self, x: Array, wide: bool) -> Array:
+        """Weights of any real dtype as `elements` in float32, or float64 where `wide`; C-contiguous."""
+
+    def contiguous(self, x: Array) -> Array:
+        """`elements` that are C-contiguous: the same ones, or a copy."""
+
+    def is_contiguous(self, x: Array) -> bool:
+        """Whether `elements` are C-contiguous."""
+
+    def from_numpy(self, x: np.ndarray) -> Array:
+        """A NumPy array as `elements`."""
+
+    def strides(self, x: Array) -> tuple[int, ...]:
+        """In elements."""
+
+    def address(self, x: Array) -> int:
+        """Of the first element."""
+
+    def itemsize(self, x: Array) -> int:
+        """Bytes of an element."""
+
+    def writeable(self, x: Array) -> bool:
+        """Whether a result may be written to it, and nobody would miss the record of that."""
+
+    def as_strided(self, x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+        """Another view from the same first element, strides in elements; read-only where the kind knows that."""
+
 
 class NumPyKind:
     """NumPy arrays."""
@@ -125,6 +163,47 @@ class NumPyKind:
     def nearest(self, n: int, dtype: str) -> Outputs:
         out = empty_nearest(n, dtype, INT32)
         return out, out
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
+        out = empty(shape, dtype)
+        return out, out
+
+    def elements(self, x: Array) -> Array:
+        return x if x.flags.aligned else x.copy()
+
+    def bits(self, x: Array) -> Array:
+        return x.view(_BITS[x.itemsize])
+
+    def computing(self, x: Array, wide: bool) -> Array:
+        return np.ascontiguousarray(self.view(x, self.dtype(x)), np.float64 if wide else np.float32)
+
+    def contiguous(self, x: Array) -> Array:
+        return np.ascontiguousarray(x)
+
+    def is_contiguous(self, x: Array) -> bool:
+        return bool(x.flags.c_contiguous)
+
+    def from_numpy(self, x: np.ndarray) -> Array:
+        return x
+
+    def strides(self, x: Array) -> tuple[int, ...]:
+        return tuple(s // x.itemsize for s in x.strides)
+
+    def address(self, x: Array) -> int:
+        return int(x.ctypes.data)
+
+    def itemsize(self, x: Array) -> int:
+        return int(x.itemsize)
+
+    def writeable(self, x: Array) -> bool:
+        return bool(x.flags.writeable and x.flags.aligned)
+
+    def as_strided(self, x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+        steps = tuple(s * x.itemsize for s in strides)
+        return np.lib.stride_tricks.as_strided(x, shape, steps, writeable=False)
+
+
+_NUMPY = NumPyKind()
 
 
 class TorchKind:
@@ -194,6 +273,44 @@ class TorchKind:
         views = empty_nearest(n, dtype, INT64)
         return (self.wrap(views[0]), self.wrap(views[1])), views
 
+    def empty(self, shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
+        out = empty(shape, dtype)
+        lent = self.torch.from_numpy(out)
+        return lent.view(self.torch.bfloat16) if dtype == "bfloat16" else lent, out
+
+    def elements(self, x: Array) -> Array:
+        return _NUMPY.elements(self.raw_view(x))
+
+    def bits(self, x: Array) -> Array:
+        return _NUMPY.bits(x)
+
+    def computing(self, x: Array, wide: bool) -> Array:
+        return np.ascontiguousarray(self.view(x, self.dtype(x)), np.float64 if wide else np.float32)
+
+    def contiguous(self, x: Array) -> Array:
+        return np.ascontiguousarray(x)
+
+    def is_contiguous(self, x: Array) -> bool:
+        return bool(x.flags.c_contiguous)
+
+    def from_numpy(self, x: np.ndarray) -> Array:
+        return x
+
+    def strides(self, x: Array) -> tuple[int, ...]:
+        return tuple(x.stride())
+
+    def address(self, x: Array) -> int:
+        return int(x.data_ptr())
+
+    def itemsize(self, x: Array) -> int:
+        return int(x.element_size())
+
+    def writeable(self, x: Array) -> bool:
+        return not (x.is_neg() or (x.requires_grad and self.torch.is_grad_enabled()))
+
+    def as_strided(self, x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+        return x.as_strided(shape, strides)
+
 
 class InterfaceKind:
     """Arrays that have shape, ndim and __cuda_array_interface__, of a library that is not known here; results are
@@ -227,6 +344,8 @@ class InterfaceKind:
         raise NotImplementedError("it has no memory on the CPU")
 
     view = narrowed = raw_view = copied = wrap = codes = nearest = _not_here
+    computing = contiguous = is_contiguous = from_numpy = _not_here
+    empty = elements = bits = strides = address = itemsize = writeable = as_strided = _not_here
 
 
 class CuPyKind:
@@ -255,3 +374,5 @@ class CuPyKind:
         raise NotImplementedError("a CuPy array has no memory on the CPU")
 
     view = narrowed = raw_view = copied = wrap = codes = nearest = _not_here
+    computing = contiguous = is_contiguous = from_numpy = _not_here
+    empty = elements = bits = strides = address = itemsize = writeable = as_strided = _not_here

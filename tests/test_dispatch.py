@@ -63,7 +63,8 @@ def extra_backend():
 
 def test_the_order_is_that_of_the_design():
     assert dispatch.backend_names() == ("cuda", "triton", "cpu", "numba", "reference")
-    assert dispatch.op_names() == ("omp", "ols", "positive", "omp_masked", "topk", "iht", "nearest_code")
+    of_signals = ("omp", "ols", "positive", "omp_masked", "topk", "iht", "nearest_code")
+    assert dispatch.op_names() == (*of_signals, "unfold", "fold")
 
 
 def test_auto_takes_the_first_that_can_run_and_never_the_reference(ran, monkeypatch):

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "bindings/buffer.hpp"
 #include "sparsefast/core.hpp"
@@ -59,6 +60,19 @@ T* output(const py::array& a, const char* name, int64_t rows, int64_t cols) {
 inline void check_type(const py::array& a, const char* name, char kind, py::ssize_t size) {
     if (a.dtype().kind() != kind || a.itemsize() != size)
         throw py::type_error(std::string(name) + " has the wrong dtype");
+}
+
+// The data of a C-contiguous array of this shape.
+inline const void* dense_of(const py::array& a, const char* name, const std::vector<int64_t>& shape) {
+    if (!std::equal(shape.begin(), shape.end(), a.shape(), a.shape() + a.ndim()))
+        throw py::value_error(std::string(name) + " has the wrong shape");
+    constexpr int needed = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    if ((a.flags() & needed) != needed) throw py::value_error(std::string(name) + " must be C-contiguous and aligned");
+    return a.data();
+}
+
+inline void require_writeable(const py::array& a, const char* name) {
+    if (!a.writeable()) throw py::value_error(std::string(name) + " is read-only");
 }
 
 // Calls kernel(begin, end, workspace, threads) on pieces of n signals, with a look for Ctrl-C between them. `bytes`

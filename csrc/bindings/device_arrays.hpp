@@ -26,12 +26,14 @@ class DeviceArray {
         if (shape_.size() != strides_.size()) throw py::value_error(name_ + " needs a stride for each dimension");
         for (const int64_t n : shape_)
             if (n < 0) throw py::value_error(name_ + " has a negative length");
-        const std::uintptr_t size = itemsize();
+        const auto size = static_cast<std::uintptr_t>(itemsize());
         if (reinterpret_cast<std::uintptr_t>(data_) % size) throw py::value_error(name_ + " is not aligned");
     }
 
     void* data() const { return data_; }
     const std::string& dtype() const { return dtype_; }
+    const std::vector<int64_t>& shape() const { return shape_; }
+    const std::vector<int64_t>& strides() const { return strides_; }
 
     DType float_type() const {
         if (dtype_ == "float32") return DType::float32;
@@ -47,15 +49,19 @@ class DeviceArray {
         return strides_[0];
     }
 
-    // An output: dense, of this shape and one of these types; cols < 0 for a vector.
-    void* output(int64_t rows, int64_t cols) const {
-        const std::vector<int64_t> shape = cols < 0 ? std::vector<int64_t>{rows} : std::vector<int64_t>{rows, cols};
+    // The elements of a dense array of this shape.
+    void* dense(const std::vector<int64_t>& shape) const {
         if (shape_ != shape) throw py::value_error(name_ + " has the wrong shape");
-        if (rows == 0) return data_;  // without elements that could lie apart
+        for (const int64_t n : shape)
+            if (n == 0) return data_;  // without elements that could lie apart
         int64_t step = 1;
         for (size_t i = shape_.size(); i--; step *= shape_[i])
             if (shape_[i] > 1 && strides_[i] != step) throw py::value_error(name_ + " must be C-contiguous");
         return data_;
+    }
+    // An output: dense, of this shape; cols < 0 for a vector.
+    void* output(int64_t rows, int64_t cols) const {
+        return dense(cols < 0 ? std::vector<int64_t>{rows} : std::vector<int64_t>{rows, cols});
     }
     const DeviceArray& require(const char* dtype) const {
         if (dtype_ != dtype) throw py::type_error(name_ + " must be " + dtype + ", not " + dtype_);
@@ -76,14 +82,15 @@ class DeviceArray {
         return data_;
     }
 
-   private:
-    std::uintptr_t itemsize() const {
+    int itemsize() const {
         if (dtype_ == "float64" || dtype_ == "int64") return 8;
         if (dtype_ == "float32" || dtype_ == "int32") return 4;
+        if (dtype_ == "int16" || dtype_ == "float16" || dtype_ == "bfloat16") return 2;
         if (dtype_ == "uint8" || dtype_ == "bool") return 1;
         throw py::type_error(name_ + " has dtype " + dtype_);
     }
 
+   private:
     std::string name_, dtype_;
     void* data_;
     std::vector<int64_t> shape_, strides_;

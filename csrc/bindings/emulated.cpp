@@ -13,8 +13,9 @@
 namespace py = pybind11;
 
 namespace sparsefast {
-#ifdef SPARSEFAST_EMULATION_OMP
+#ifdef SPARSEFAST_EMULATION_KERNELS
 void bind_cuda_omp(py::module_& m);
+void bind_cuda_patches(py::module_& m);
 #endif
 
 namespace {
@@ -59,8 +60,9 @@ PYBIND11_MODULE(_emulated, m) {
     m.def("order", [] { return emulation::order_name(emulation::order()); });
     m.def("set_shared_memory", &set_shared_memory, py::arg("bytes"), "What a block may have of it.");
     m.def("shared_memory", &emulation::shared_memory);
-#ifdef SPARSEFAST_EMULATION_OMP
+#ifdef SPARSEFAST_EMULATION_KERNELS
     bind_cuda_omp(m);
+    bind_cuda_patches(m);
 #endif
 #ifdef SPARSEFAST_EMULATION_CHECKS
     py::module_ self_test = m.def_submodule("self_test", "Checks of the emulation itself, of tests/emulation.");

@@ -9,7 +9,9 @@ namespace sparsefast {
 void bind_system(py::module_& m);
 void bind_memory(py::module_& m);
 void bind_omp(py::module_& m);
+void bind_patches(py::module_& m);
 void bind_cuda_omp(py::module_& m);
+void bind_cuda_patches(py::module_& m);
 }  // namespace sparsefast
 
 PYBIND11_MODULE(_C, m) {
@@ -17,7 +19,9 @@ PYBIND11_MODULE(_C, m) {
     sparsefast::bind_system(m);
     sparsefast::bind_memory(m);
     sparsefast::bind_omp(m);
+    sparsefast::bind_patches(m);
 #if SPARSEFAST_CUDA_ENABLED
     sparsefast::bind_cuda_omp(m);
+    sparsefast::bind_cuda_patches(m);
 #endif
 }

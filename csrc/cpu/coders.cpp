@@ -70,9 +70,6 @@ void any_nearest(const NearestProblem& p, int64_t begin, int64_t end, int64_t ma
 
 }  // namespace
 
-#define SF_JOIN_(a, b) a##b
-#define SF_JOIN(a, b) SF_JOIN_(a, b)
-const CoderKernels SF_JOIN(coder_kernels_, SPARSEFAST_ISA) = {any_scratch_bytes, any_range, any_nearest_bytes,
-                                                              any_nearest};
+const CoderKernels SF_TABLE(coder_kernels_) = {any_scratch_bytes, any_range, any_nearest_bytes, any_nearest};
 
 }  // namespace sparsefast

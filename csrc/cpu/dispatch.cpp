@@ -1,4 +1,4 @@
-// The public functions of the native core on the CPU: pick the instruction set, split the work among threads.
+// The public functions of the omp family on the CPU: pick the instruction set, split the work among threads.
 #include "common/parallel.hpp"
 #include "cpu/kernels.hpp"
 #include "sparsefast/omp.hpp"
@@ -6,29 +6,8 @@
 namespace sparsefast {
 namespace {
 
-const OmpKernels& kernels() {
-    switch (isa_current()) {
-#if defined(SPARSEFAST_HAVE_V4)
-        case Isa::v4: return omp_kernels_v4;
-#endif
-#if defined(SPARSEFAST_HAVE_V3)
-        case Isa::v3: return omp_kernels_v3;
-#endif
-        default: return omp_kernels_baseline;
-    }
-}
-
-const CoderKernels& coders() {
-    switch (isa_current()) {
-#if defined(SPARSEFAST_HAVE_V4)
-        case Isa::v4: return coder_kernels_v4;
-#endif
-#if defined(SPARSEFAST_HAVE_V3)
-        case Isa::v3: return coder_kernels_v3;
-#endif
-        default: return coder_kernels_baseline;
-    }
-}
+const OmpKernels& kernels() { SF_SELECT(omp_kernels_) }
+const CoderKernels& coders() { SF_SELECT(coder_kernels_) }
 
 bool in_groups(OmpCoder coder) { return coder == OmpCoder::omp || coder == OmpCoder::ols || coder == OmpCoder::masked; }
 

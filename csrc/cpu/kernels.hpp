@@ -3,6 +3,7 @@
 
 #include "common/isa.hpp"
 #include "sparsefast/omp.hpp"
+#include "sparsefast/patches.hpp"
 
 namespace sparsefast {
 
@@ -24,7 +25,40 @@ struct CoderKernels {
     void (*nearest_range)(const NearestProblem&, int64_t begin, int64_t end, int64_t max_signals, void* scratch);
 };
 
+// patches.cpp
+struct PatchKernels {
+    void (*unfold_range)(const UnfoldProblem&, int64_t begin, int64_t end);
+    int64_t (*fold_scratch_bytes)(const FoldProblem&);
+    void (*fold_range)(const FoldProblem&, int64_t begin, int64_t end, void* scratch);
+};
+
 extern const OmpKernels omp_kernels_baseline, omp_kernels_v3, omp_kernels_v4;
 extern const CoderKernels coder_kernels_baseline, coder_kernels_v3, coder_kernels_v4;
+extern const PatchKernels patch_kernels_baseline, patch_kernels_v3, patch_kernels_v4;
+
+// The name of a table in the object of this instruction set.
+#define SF_JOIN_(a, b) a##b
+#define SF_JOIN(a, b) SF_JOIN_(a, b)
+#define SF_TABLE(name) SF_JOIN(name, SPARSEFAST_ISA)
+
+// Returns the table for the instruction set in use: `return` statements for SF_SELECT(omp_kernels_).
+#if defined(SPARSEFAST_HAVE_V4)
+#define SF_CASE_V4(name) \
+    case Isa::v4: return name##v4;
+#else
+#define SF_CASE_V4(name)
+#endif
+#if defined(SPARSEFAST_HAVE_V3)
+#define SF_CASE_V3(name) \
+    case Isa::v3: return name##v3;
+#else
+#define SF_CASE_V3(name)
+#endif
+#define SF_SELECT(name)                 \
+    switch (isa_current()) {            \
+        SF_CASE_V4(name)                \
+        SF_CASE_V3(name)                \
+        default: return name##baseline; \
+    }
 
 }  // namespace sparsefast

@@ -176,9 +176,7 @@ void any_range(const OmpProblem& p, int64_t begin, int64_t end, int64_t max_sign
 
 }  // namespace
 
-#define SF_JOIN_(a, b) a##b
-#define SF_JOIN(a, b) SF_JOIN_(a, b)
-const OmpKernels SF_JOIN(omp_kernels_, SPARSEFAST_ISA) = {any_packed_bytes, any_block_rows,    any_pack_atoms,
-                                                          any_pack_gram,    any_scratch_bytes, any_range};
+const OmpKernels SF_TABLE(omp_kernels_) = {any_packed_bytes, any_block_rows,    any_pack_atoms,
+                                           any_pack_gram,    any_scratch_bytes, any_range};
 
 }  // namespace sparsefast

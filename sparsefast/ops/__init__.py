@@ -23,3 +23,7 @@ _NOT_ON_GPU = ("positive", "iht")
 for _op, _family in _FAMILIES.items():
     _columns = _ON_CPU if _op in _NOT_ON_GPU else _ON_CPU + _ON_GPU
     register_op(_op, _family, dict.fromkeys(_columns, _SINGLE_AND_DOUBLE))
+
+_OF_PATCHES = ("uint8", "float16", "bfloat16", "float32", "float64")
+for _op in ("unfold", "fold"):
+    register_op(_op, _op, dict.fromkeys(_ON_CPU + _ON_GPU, _OF_PATCHES))

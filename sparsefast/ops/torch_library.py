@@ -143,7 +143,8 @@ def per_signal(
 def loop(op: Any, info: Any, in_dims: Any, args: Any) -> Any:
     """The rule that always holds: one call for each element of the batch."""
     calls = [
-        op(*(x if dim is None else x.select(dim, b) for x, dim in zip(args, in_dims, strict=True)))
+        # The dimensions of a list of numbers are a list of None.
+        op(*(x.select(dim, b) if isinstance(dim, int) else x for x, dim in zip(args, in_dims, strict=True)))
         for b in range(info.batch_size)
     ]
     if isinstance(calls[0], Tensor):

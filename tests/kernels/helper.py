@@ -85,7 +85,8 @@ class Kernel:
     def module(self) -> Any:
         return importlib.import_module(f"sparsefast.kernels.{self.backend}.{self.name}")
 
-    def prepare(self, dictionary: np.ndarray, gram: np.ndarray | None = None, n_threads: int = 1) -> Any:
+    def choose(self) -> None:
+        """From here on this backend runs as this variant of it."""
         if self.backend == "cpu":
             from sparsefast import _C
 
@@ -94,6 +95,9 @@ class Kernel:
             from sparsefast import _emulated
 
             _emulated.set_order(self.variant)
+
+    def prepare(self, dictionary: np.ndarray, gram: np.ndarray | None = None, n_threads: int = 1) -> Any:
+        self.choose()
         return self.module.prepare(self.placed(dictionary), self.placed(gram), n_threads)
 
     def placed(self, x: Any) -> Any:

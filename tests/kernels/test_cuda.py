@@ -125,7 +125,7 @@ def test_the_border_refuses_what_does_not_fit() -> None:
         ({"n_nonzero": 21}, "1 to n_atoms"),
         ({"values": describe(values[:4])}, "wrong shape"),
         ({"values": describe(np.empty((2, 5), np.float32).T)}, "C-contiguous"),
-        ({"indices": describe(indices.astype(np.int16))}, "dtype int16"),
+        ({"indices": describe(indices.astype(np.int16))}, "must be int32, not int16"),
         ({"counts": describe(counts.astype(np.int64))}, "must be int32"),
         ({"status": describe(status[:4])}, "wrong shape"),
         ({"tol": describe(few[:4])}, "wrong shape"),

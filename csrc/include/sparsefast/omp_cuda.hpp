@@ -5,14 +5,10 @@
 // functions return null, or why the work could not be queued. Coders positive and iht are not offered.
 #pragma once
 
+#include "sparsefast/cuda_queue.hpp"
 #include "sparsefast/omp.hpp"
 
 namespace sparsefast {
-
-struct CudaQueue {
-    int device;
-    void* stream;
-};
 
 // As omp_method, for a device.
 OmpMethod cuda_omp_method(int64_t n_atoms, int64_t n_features, DType dtype, bool gram_given);

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.kernels import test_masked, test_nearest_code, test_ols, test_omp_correct, test_omp_traps, test_topk
+from tests.kernels.patches import test_fold, test_fold_at, test_unfold, test_unfold_at
 from tests.kernels.triton.backend import TritonKernel, limits
 
 # Not for these kernels, since it says how the CPU's do it; and what takes minutes here, and sizes.py asks of less.
-ELSEWHERE = ("gram_would_be_too_large", "sort_ties_and_all", "codebook_itself", "batches_or")
+ELSEWHERE = ("gram_would_be_too_large", "sort_ties_and_all", "codebook_itself", "batches_or", "32_bits")
 # Nor for small blocks, which take the longest.
 NOT_IN_BLOCKS = (
     "prefixes",
@@ -38,6 +39,9 @@ QUICK = {
     "masked-blocks": ("which_nothing_or",),
     "topk-tile": ("keep_their_order", "orthonormal"),
     "nearest_code-tile": ("powers_of_two", "ties"),
+    "unfold-tile": ("far_outside", "corners_of_a_grid", "nothing_of_nothing"),
+    "fold-tile": ("summed_exactly*", "sums_are_exact*", "rounded_to_even", "rounded_once_and", "weights_sum_to_zero",
+                  "far_outside", "nothing_of_nothing"),
 }  # fmt: skip
 FILES: tuple[tuple[ModuleType, str], ...] = (
     (test_omp_traps, "omp"),
@@ -46,6 +50,10 @@ FILES: tuple[tuple[ModuleType, str], ...] = (
     (test_masked, "masked"),
     (test_topk, "topk"),
     (test_nearest_code, "nearest_code"),
+    (test_unfold, "unfold"),
+    (test_unfold_at, "unfold"),
+    (test_fold, "fold"),
+    (test_fold_at, "fold"),
 )
 
 
@@ -63,7 +71,8 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         values = [getattr(value, "__name__", str(value)) for value in self.arguments.values()]
-        return "-".join([str(self.kernel), self.function.__name__.removeprefix("test_"), *values])
+        where = "at-" * self.function.__module__.endswith("_at")
+        return "-".join([str(self.kernel), where + self.function.__name__.removeprefix("test_"), *values])
 
 
 def cases() -> Iterator[Case]:
@@ -86,6 +95,7 @@ def marked(case: Case) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:.*linear dependence.*:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
 @pytest.mark.parametrize("case", [marked(case) for case in cases()])
 def test_as_every_backend(case: Case) -> None:
     with limits(case.kernel.path):

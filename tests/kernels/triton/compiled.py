@@ -21,7 +21,19 @@ from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia import compiler as nvidia
 from triton.compiler import ASTSource
 
-from sparsefast.kernels.triton import layout, masked, nearest_code, ols, omp, pursuit_blocks, pursuit_tile, topk
+from sparsefast.kernels.triton import (
+    fold,
+    layout,
+    masked,
+    nearest_code,
+    ols,
+    omp,
+    pursuit_blocks,
+    pursuit_tile,
+    topk,
+    unfold,
+)
+from tests.kernels.triton import compiled_patches
 
 KERNELS = {
     layout: ("norms_kernel", "gram_kernel"),
@@ -29,10 +41,13 @@ KERNELS = {
     pursuit_blocks: ("pursue_blocks",),
     topk: ("topk_kernel",),
     nearest_code: ("nearest_kernel",),
+    unfold: ("columns_kernel", "rows_kernel"),
+    fold: ("fold_kernel", "fold_at_kernel"),
 }
 
 
 QUICK = ("omp 64/256/8 tol", "ols 64/256/8", "masked 64/256/8", "topk 64/256/8", "nearest 48/256")
+QUICK += compiled_patches.QUICK
 """Cases that launch each kernel once; the others, its other forms."""
 
 
@@ -66,7 +81,7 @@ def source(kernel: Any, named: dict[str, Any]) -> ASTSource:
         fixed = parameter.is_constexpr or value is None
         if isinstance(value, torch.Tensor):
             short = {torch.float32: "fp32", torch.float64: "fp64", torch.int32: "i32", torch.int64: "i64"}
-            short |= {torch.uint8: "u8", torch.int8: "i8", torch.bool: "u1"}
+            short |= {torch.uint8: "u8", torch.int8: "i8", torch.bool: "u1", torch.int16: "i16", torch.float16: "fp16"}
             signature[parameter.name] = "*" + short[value.dtype]
             divisible = True  # as what PyTorch allocates
         elif fixed or (value == 1 and not parameter.do_not_specialize):
@@ -135,6 +150,7 @@ def cases() -> dict[str, Callable[[], None]]:
         "topk 64/256/200 float64": lambda: coder(topk, double, (64, 256, 200), 1.0),
         "nearest 48/256": lambda: nearest(single),
         "nearest 48/256 float64": lambda: nearest(double),
+        **compiled_patches.cases(),
     }
 
 

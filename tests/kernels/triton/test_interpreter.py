@@ -20,6 +20,10 @@ OLD = triton.__version__ < "3.7" and tuple(map(int, np.__version__.split(".")[:2
 with_interpreter = pytest.mark.skipif(
     OLD, reason=f"the interpreter of triton {triton.__version__} fails with NumPy {np.__version__}: triton 3.7 does not"
 )
+KERNELS = (
+    "gram_kernel", "norms_kernel", "pursue_tile", "pursue_blocks", "topk_kernel", "nearest_kernel",
+    "columns_kernel", "rows_kernel", "fold_kernel", "fold_at_kernel",
+)  # fmt: skip
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -49,7 +53,7 @@ def interpreted(file: str, expression: str) -> None:
 
 
 @with_interpreter
-@pytest.mark.parametrize("file", ["sizes.py", "borrowed.py"])
+@pytest.mark.parametrize("file", ["sizes.py", "patches.py", "borrowed.py"])
 def test_under_the_interpreter(file: str) -> None:
     interpreted(file, "not slow")
 
@@ -73,8 +77,8 @@ def compiled(tmp_path: Path, *arguments: str) -> list[str]:
 
 def test_the_compiler_takes_each_kernel(tmp_path: Path) -> None:
     lines = compiled(tmp_path, "90", "quick")
-    for kernel in ("gram_kernel", "norms_kernel", "pursue_tile", "pursue_blocks", "topk_kernel", "nearest_kernel"):
-        assert any(kernel in line for line in lines), kernel
+    for kernel in KERNELS:
+        assert any(f" {kernel} " in line for line in lines), kernel
 
 
 @pytest.mark.slow

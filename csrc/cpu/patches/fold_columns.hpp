@@ -1,0 +1,115 @@
+// Fold of patches in columns, (B, C, ph, pw, L) on a grid: see fold.hpp.
+#pragma once
+
+#include "cpu/patches/fold.hpp"
+
+namespace sparsefast {
+namespace {
+
+template <typename E>
+class FoldColumns {
+    typedef typename Sum<E>::type S;
+
+   public:
+    FoldColumns(const FoldProblem& p, const FoldTasks& tasks, void* scratch)
+        : p_(p), tasks_(tasks), stride_(stride(p)), in_order_(stride_), sums_(static_cast<S*>(scratch)) {
+        weights_ = sums_ + most(p, tasks);
+        line_ = weights_ + most(p, tasks);
+        converted_ = line_ + tasks.width + stride_ + InOrder<S>::padding(stride_);
+    }
+    static int64_t scratch_bytes(const FoldProblem& p, const FoldTasks& t) {
+        const int64_t s = stride(p), line = t.width + s + InOrder<S>::padding(s);
+        return (2 * most(p, t) + line + ceil_div(t.width, s)) * static_cast<int64_t>(sizeof(S));
+    }
+
+    void task(int64_t index) {
+        const Tile t(p_, tasks_, index);
+        const Phases phases(t.width(), stride_, t.y1 - t.y0);
+        const std::size_t bytes = static_cast<std::size_t>(phases.numbers()) * sizeof(S);
+        const bool sum_weights = p_.normalize && !p_.inverse;
+        if (sum_weights) {
+            __builtin_memset(weights_, 0, bytes);
+            planes(t, phases, -1, weights_);
+        }
+        for (int64_t c = t.c0; c < t.c1; ++c) {
+            __builtin_memset(sums_, 0, bytes);
+            planes(t, phases, c, sums_);
+            if (sum_weights) divide(sums_, weights_, phases.numbers());
+            write_tile<E>(p_, t, phases, &in_order_, sums_, c, line_);
+        }
+    }
+
+   private:
+    // Patches that start a whole image apart, or more, are as if just that: only the first of them is in the image.
+    static int64_t stride(const FoldProblem& p) {
+        return p.grid.x.stride < p.grid.x.size ? p.grid.x.stride : p.grid.x.size;
+    }
+    // The numbers of a tile, wherever it ends, with what is read behind them.
+    static int64_t most(const FoldProblem& p, const FoldTasks& t) {
+        return Phases(t.width, stride(p), t.height).numbers() + Lanes<S>::n;
+    }
+
+    // Adds all planes of channel c to the sums of a tile; their weights alone where c < 0.
+    void planes(const Tile& t, const Phases& phases, int64_t c, S* sums) {
+        const PatchAxis &ay = p_.grid.y, &ax = p_.grid.x;
+        const int64_t n_patches = ay.count * ax.count, evenly = regular(ax);
+        const S* const window = static_cast<const S*>(p_.window);
+        const S* const factors = p_.confidence ? static_cast<const S*>(p_.confidence) + t.b * n_patches : nullptr;
+        for (int64_t ki = ay.patch - 1; ki >= 0; --ki) {
+            // Rows i of the grid with start_of(i) + ki in [y0, y1).
+            const int64_t low = t.y0 - ki, high = t.y1 - ki;
+            int64_t i = low <= 0 ? 0 : (low + ay.stride - 1) / ay.stride;
+            if (i > ay.count - 1) i = ay.count - 1;
+            if (start_of(ay, i) < low) continue;
+            for (int64_t kj = ax.patch - 1; kj >= 0; --kj) {
+                // Patch j adds to pixel j * stride + kj: place j + kj / stride of phase kj % stride.
+                const int64_t phase = kj % stride_, shift = kj / stride_ - t.x0 / stride_;
+                const int64_t from = shift < 0 ? -shift : 0;
+                const int64_t to = evenly < phases.length - shift ? evenly : phases.length - shift;
+                const bool last_too = evenly < ax.count && ax.last + kj >= t.x0 && ax.last + kj < t.x1;
+                const S weight = window ? window[ki * ax.patch + kj] : S(1);
+                const E* const plane =
+                    c < 0 ? nullptr
+                          : static_cast<const E*>(p_.patches) +
+                                (((t.b * p_.channels + c) * ay.patch + ki) * ax.patch + kj) * n_patches;
+                for (int64_t row = i; row < ay.count && start_of(ay, row) < high; ++row) {
+                    const int64_t y = start_of(ay, row) + ki - t.y0, l = row * ax.count;
+                    const auto add_from = [&](S* at, int64_t j, int64_t n) {
+                        run(at, plane ? plane + l + j : nullptr, weight, factors ? factors + l + j : nullptr, n);
+                    };
+                    if (to > from) add_from(phases.row(sums, phase, y) + shift + from, from, to - from);
+                    if (last_too) {
+                        const int64_t x = ax.last + kj - t.x0;
+                        add_from(phases.row(sums, x % stride_, y) + x / stride_, ax.count - 1, 1);
+                    }
+                }
+            }
+        }
+    }
+
+    SF_INLINE void run(S* to, const E* from, S weight, const S* factors, int64_t n) {
+        if (!from) {
+            if (factors)
+                add(to, factors, weight, n);
+            else
+                for (int64_t i = 0; i < n; ++i) to[i] += weight;
+            return;
+        }
+        const S* const x = numbers(from, n, converted_);
+        if (factors)
+            add(to, x, weight, factors, n);
+        else if (p_.window)
+            add(to, x, weight, n);
+        else
+            add(to, x, n);
+    }
+
+    FoldProblem p_;
+    FoldTasks tasks_;
+    int64_t stride_;
+    InOrder<S> in_order_;
+    S *sums_, *weights_, *line_, *converted_;
+};
+
+}  // namespace
+}  // namespace sparsefast

@@ -1,0 +1,154 @@
+// Writing long runs of elements one after the other: straight to memory, or past the caches.
+//
+// An ordinary store to a line that is not in the cache reads it first: half the traffic of a large output is for
+// nothing. StreamWriter collects whole lines in a small buffer and stores them without reading; what lies in a line
+// that it does not own whole is written as usual.
+#pragma once
+
+#include "common/vec.hpp"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace sparsefast {
+namespace {
+
+// Elements are copied as unsigned integers of their size, whatever they are.
+typedef uint8_t Bits8 __attribute__((may_alias));
+typedef uint16_t Bits16 __attribute__((may_alias));
+typedef uint32_t Bits32 __attribute__((may_alias));
+typedef uint64_t Bits64 __attribute__((may_alias));
+
+template <int Step, typename T>
+SF_INLINE void copy_every(T* __restrict to, const T* __restrict from, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i * Step];
+}
+
+// n elements that lie `step` apart.
+template <typename T>
+SF_INLINE void copy_run(T* __restrict to, const T* __restrict from, int64_t n, int64_t step) {
+    switch (step) {
+        case 1: __builtin_memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T)); return;
+        case 2: copy_every<2>(to, from, n); return;
+        case 3: copy_every<3>(to, from, n); return;
+        case 4: copy_every<4>(to, from, n); return;
+        case 5: copy_every<5>(to, from, n); return;
+        case 8: copy_every<8>(to, from, n); return;
+        default:
+            for (int64_t i = 0; i < n; ++i) to[i] = from[i * step];
+    }
+}
+
+template <typename T>
+class DirectWriter {
+   public:
+    explicit DirectWriter(T* to) : to_(to) {}
+    void run(const T* from, int64_t n, int64_t step) {
+        copy_run(to_, from, n, step);
+        to_ += n;
+    }
+    template <int N>
+    SF_INLINE void short_run(const T* from) {
+        __builtin_memcpy(to_, from, N * sizeof(T));
+        to_ += N;
+    }
+    void zeros(int64_t n) {
+        __builtin_memset(to_, 0, static_cast<std::size_t>(n) * sizeof(T));
+        to_ += n;
+    }
+    void finish() {}
+
+   private:
+    T* to_;
+};
+
+template <typename T>
+class StreamWriter {
+   public:
+    explicit StreamWriter(T* to) {
+        skip_ = static_cast<int64_t>(reinterpret_cast<std::uintptr_t>(to) % kLine);
+        base_ = reinterpret_cast<char*>(to) - skip_;
+        fill_ = skip_;
+    }
+    void run(const T* from, int64_t n, int64_t step) {
+        while (n > 0) {
+            const int64_t room = (kBytes - fill_) / static_cast<int64_t>(sizeof(T)), m = n < room ? n : room;
+            copy_run(place(), from, m, step);
+            advance(m);
+            from += m * step;
+            n -= m;
+        }
+    }
+    template <int N>
+    SF_INLINE void short_run(const T* from) {
+        static_assert(N * sizeof(T) <= kSlack, "");
+        __builtin_memcpy(place(), from, N * sizeof(T));
+        fill_ += N * static_cast<int64_t>(sizeof(T));
+        if (fill_ < kBytes) return;
+        const int64_t over = fill_ - kBytes;
+        flush(kBytes);
+        __builtin_memcpy(buffer_, buffer_ + kBytes, kSlack);
+        fill_ = over;
+    }
+    void zeros(int64_t n) {
+        while (n > 0) {
+            const int64_t room = (kBytes - fill_) / static_cast<int64_t>(sizeof(T)), m = n < room ? n : room;
+            __builtin_memset(place(), 0, static_cast<std::size_t>(m) * sizeof(T));
+            advance(m);
+            n -= m;
+        }
+    }
+    void finish() {
+        const int64_t whole = fill_ / kLine * kLine;
+        if (whole > 0) {
+            flush(whole);
+            __builtin_memcpy(base_, buffer_ + whole, static_cast<std::size_t>(fill_ - whole));
+        } else {
+            __builtin_memcpy(base_ + skip_, buffer_ + skip_, static_cast<std::size_t>(fill_ - skip_));
+        }
+#if defined(__SSE2__)
+        _mm_sfence();
+#endif
+    }
+
+   private:
+    static constexpr int64_t kLine = 64, kBytes = 4096, kSlack = 256;
+
+    T* place() { return reinterpret_cast<T*>(buffer_ + fill_); }
+    void advance(int64_t n) {
+        fill_ += n * static_cast<int64_t>(sizeof(T));
+        if (fill_ < kBytes) return;
+        flush(kBytes);
+        fill_ = 0;
+    }
+    // The first `bytes` of the buffer, whole lines; those before skip_ are not ours.
+    void flush(int64_t bytes) {
+        int64_t at = 0;
+        if (skip_) {
+            __builtin_memcpy(base_ + skip_, buffer_ + skip_, static_cast<std::size_t>(kLine - skip_));
+            at = kLine;
+            skip_ = 0;
+        }
+        for (; at < bytes; at += kLine) stream_line(base_ + at, buffer_ + at);
+        base_ += bytes;
+    }
+    static void stream_line(char* to, const char* from) {
+#if SPARSEFAST_ISA_LEVEL >= 4
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_load_si512(from));
+#elif defined(__SSE2__)
+        for (int i = 0; i < kLine; i += 16)
+            _mm_stream_si128(reinterpret_cast<__m128i*>(to + i),
+                             _mm_load_si128(reinterpret_cast<const __m128i*>(from + i)));
+#else
+        __builtin_memcpy(to, from, kLine);
+#endif
+    }
+
+    char* base_;
+    int64_t fill_, skip_;
+    alignas(64) char buffer_[kBytes + kSlack];
+};
+
+}  // namespace
+}  // namespace sparsefast
