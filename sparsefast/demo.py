@@ -12,8 +12,16 @@ import numpy as np
 
 from sparsefast.dictionaries import overcomplete_dct
 from sparsefast.dispatch import resolve
-from sparsefast.images import files
+from sparsefast.images.metrics import psnr
+from sparsefast.images.picture import Picture
+from sparsefast.images.reading import read
+from sparsefast.images.sheets import contact_sheet
+from sparsefast.images.values import to_float
+from sparsefast.images.writing import check_not_input, check_target, write
+from sparsefast.ops.fold import fold
 from sparsefast.ops.omp import omp
+from sparsefast.ops.patch_places import coverage_map
+from sparsefast.ops.unfold import unfold
 from sparsefast.prepared import PreparedDictionary, prepare
 
 PATCH = 8
@@ -49,14 +57,11 @@ def code_channel(channel: np.ndarray, dictionary: PreparedDictionary, n_nonzero:
     """
     height, width = channel.shape
     total = np.zeros((height, width), np.float32)
-    weight = np.zeros((height, width), np.float32)
-    windows = np.lib.stride_tricks.sliding_window_view(channel, (PATCH, PATCH))
     n_signals = n_atoms = 0
     seconds = 0.0
-    for top in range(0, windows.shape[0], BAND):
-        band = windows[top : top + BAND]
-        rows, columns = band.shape[:2]
-        signals = band.reshape(rows * columns, PATCH * PATCH)
+    for top in range(0, height - PATCH + 1, BAND):
+        band = channel[top : top + BAND + PATCH - 1]
+        signals = unfold(band[None], PATCH, layout="signals")
         mean = signals.mean(axis=1, keepdims=True)
         signals = signals - mean
         start = time.perf_counter()
@@ -64,18 +69,10 @@ def code_channel(channel: np.ndarray, dictionary: PreparedDictionary, n_nonzero:
         seconds += time.perf_counter() - start
         n_signals += len(code)
         n_atoms += int(code.counts.sum())
-        patches = (code.decode(dictionary) + mean).reshape(rows, columns, PATCH, PATCH)
-        for y in range(PATCH):
-            for x in range(PATCH):
-                total[top + y : top + y + rows, x : x + columns] += patches[:, :, y, x]
-                weight[top + y : top + y + rows, x : x + columns] += 1
+        patches = code.decode(dictionary) + mean
+        total[top : top + len(band)] += fold(patches, band.shape, PATCH, layout="signals", normalize=False)[0]
+    weight = coverage_map(channel.shape, PATCH).astype(np.float32)
     return Coded(np.clip(total / weight, 0, 1), n_signals, n_atoms, seconds)
-
-
-def psnr(truth: np.ndarray, image: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of images with data range 1."""
-    error = float(np.mean((truth.astype(np.float64) - image) ** 2))
-    return math.inf if error == 0 else -10 * math.log10(error)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,18 +98,19 @@ def run(args: argparse.Namespace) -> int:
     if not math.isfinite(args.error) or args.error < 0:
         raise ValueError(f"--error {args.error} must be at least 0")
     out = Path(args.out)
-    files.check_png_path(out)
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"{out} must end in .png")
+    check_target(out)
     if args.photo is None:
         from sparsefast.images.photos import photos
 
         name, picture = "china.jpg of scikit-learn", photos()["china"]
     else:
-        name, picture = args.photo, files.read(args.photo)
-        if out.exists() and out.samefile(args.photo):
-            raise ValueError(f"--out {out} is the photograph itself; write to another file")
+        check_not_input(out, args.photo)
+        name, picture = args.photo, read(args.photo).pixels
     if min(picture.shape[:2]) < PATCH:
         raise ValueError(f"{name} is {picture.shape[1]} x {picture.shape[0]} pixels; a patch needs {PATCH} x {PATCH}")
-    truth = np.atleast_3d(picture).astype(np.float32) / np.float32(255)
+    truth = np.atleast_3d(to_float(picture))
     dictionary = prepare(overcomplete_dct(PATCH, ATOMS_PER_AXIS))
     backend = resolve("omp", "cpu", "float32", None).backend
     tol = args.error / 255 * PATCH
@@ -128,13 +126,13 @@ def run(args: argparse.Namespace) -> int:
 
     shown_error = np.clip(np.abs(image - truth) * ERROR_GAIN, 0, 1)
     labels = ["original", f"{n_atoms / n_signals:.1f} atoms a patch", f"error x {ERROR_GAIN}"]
-    files.write_png(out, files.side_by_side([truth, image, shown_error], labels))
+    write(out, Picture(contact_sheet([truth, image, shown_error], labels)))
     height, width = picture.shape[:2]
     print(f"photo            {name}, {width} x {height}, {truth.shape[2]} channel{'s' if truth.shape[2] > 1 else ''}")
     print(f"patches          {n_signals} of {PATCH} x {PATCH} pixels, mean removed")
     print(f"dictionary       {ATOMS_PER_AXIS**2} atoms, overcomplete DCT")
     print(f"atoms a patch    {n_atoms / n_signals:.2f} on average, at most {args.n_nonzero}")
-    print(f"PSNR             {psnr(truth, image):.2f} dB (data range 1, all channels)")
+    print(f"PSNR             {psnr(truth, image, 1.0):.2f} dB (data range 1, all channels)")
     print(f"speed            {n_signals / seconds:,.0f} signals/s in omp, backend {backend}")
     print(f"written          {out}")
     return 0

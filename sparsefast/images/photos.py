@@ -8,20 +8,33 @@ from pathlib import Path
 
 import numpy as np
 
-# Photographs of ordinary scenes, by the package that ships them and the folder inside it.
+TRAIN, HELD_OUT = "train", "held-out"
+
+# By the package that ships them and the folder inside it: real photographs (scenes, textures, a retina, stained
+# tissue, the sky), and the side of the split that each is on. Two views of one scene are on the same side, and either
+# package alone has both sides.
 _SOURCES = {
-    "sklearn": ("datasets/images", ("china.jpg", "flower.jpg")),
+    "sklearn": ("datasets/images", {"china.jpg": HELD_OUT, "flower.jpg": TRAIN}),
     "skimage": (
         "data",
-        (
-            "astronaut.png",
-            "camera.png",
-            "chelsea.png",
-            "coffee.png",
-            "coins.png",
-            "hubble_deep_field.jpg",
-            "rocket.jpg",
-        ),
+        {
+            "astronaut.png": TRAIN,
+            "brick.png": TRAIN,
+            "camera.png": HELD_OUT,
+            "chelsea.png": TRAIN,
+            "clock_motion.png": TRAIN,
+            "coffee.png": HELD_OUT,
+            "coins.png": TRAIN,
+            "grass.png": TRAIN,
+            "gravel.png": HELD_OUT,
+            "hubble_deep_field.jpg": TRAIN,
+            "ihc.png": TRAIN,
+            "moon.png": TRAIN,
+            "motorcycle_left.png": TRAIN,
+            "motorcycle_right.png": TRAIN,
+            "retina.jpg": TRAIN,
+            "rocket.jpg": HELD_OUT,
+        },
     ),
 }
 
@@ -36,10 +49,13 @@ class Photos(Mapping[str, np.ndarray]):
         if name not in self.paths:
             known = ", ".join(self.paths) or "none; install scikit-learn or scikit-image"
             raise KeyError(f"photo {name!r} is not among those installed: {known}")
-        from PIL import Image
+        from sparsefast.images.reading import read
 
-        with Image.open(self.paths[name]) as image:
-            return np.array(image.convert("L" if image.mode == "L" else "RGB"))
+        return read(self.paths[name]).pixels
+
+    def __contains__(self, name: object) -> bool:
+        # Mapping's own would read the picture to find out.
+        return name in self.paths
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.paths)
@@ -51,20 +67,33 @@ class Photos(Mapping[str, np.ndarray]):
         return f"Photos({', '.join(self.paths)})"
 
 
-def photos() -> Photos:
+def photos(split: str | None = None) -> Photos:
     """The photographs that scikit-learn and scikit-image ship, as far as these are installed.
+
+    Parameters
+    ----------
+    split : {"train", "held-out"} or None
+        One side of a fixed split by photograph, or all of them. No photograph, and no other view of its scene, is on
+        both sides.
 
     Returns
     -------
-    mapping of str to array of shape (height, width, 3) or (height, width), uint8
-        "china" and "flower" (scikit-learn), then "astronaut", "camera", "chelsea" and others (scikit-image). Neither
+    mapping of str to array of shape (H, W, 3) or (H, W), uint8
+        "china" and "flower" (scikit-learn), then "astronaut", "brick", "camera" and others (scikit-image). Neither
         package is imported.
+
+    Raises
+    ------
+    ValueError
+        If the split is another.
     """
+    if split not in (TRAIN, HELD_OUT, None):
+        raise ValueError(f"photos: split={split!r} must be {TRAIN!r}, {HELD_OUT!r} or None")
     found: dict[str, Path] = {}
     for package, (folder, files) in _SOURCES.items():
         spec = importlib.util.find_spec(package)
         for root in (spec.submodule_search_locations or ()) if spec else ():
-            for path in (Path(root, folder, file) for file in files):
+            for path in (Path(root, folder, file) for file, side in files.items() if split in (side, None)):
                 if path.is_file():
                     found.setdefault(path.stem, path)
     return Photos(found)
