@@ -26,6 +26,7 @@ test-all: $(VENV)/built sanitize
 
 bench: $(VENV)/built
 	@$(BIN)/sparsefast bench omp
+	@$(BIN)/sparsefast bench patches
 
 # Registers, shared memory, stack and spills of every CUDA kernel: nvcc alone. ARCHS=90 for one architecture.
 cuda-report: $(VENV)/ready
@@ -43,8 +44,8 @@ lint: $(VENV)/ready
 
 # The core without Python, as std::thread instead of OpenMP (whose runtime thread sanitizer does not understand).
 sanitize: $(VENV)/ready
-	@$(call sanitize,address,address;undefined,sparsefast_sanitize_driver sparsefast_emulation_driver sparsefast_cuda_driver)
-	@$(call sanitize,thread,thread,sparsefast_sanitize_driver)
+	@$(call sanitize,address,address;undefined,sparsefast_sanitize_driver sparsefast_patches_driver sparsefast_emulation_driver sparsefast_cuda_driver)
+	@$(call sanitize,thread,thread,sparsefast_sanitize_driver sparsefast_patches_driver)
 
 define sanitize
 export PATH="$(abspath $(BIN)):$$PATH"; folder=build/sanitize-$(1); mkdir -p build; echo "sanitize: $(2)"; \

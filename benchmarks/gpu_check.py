@@ -3,10 +3,11 @@
     python3 benchmarks/gpu_check.py [--dry-run] [--limit SECONDS] [--results FOLDER] [stage ...]
 
 Stages, in this order: machine (what it is), build (offline, into build/gpu, by the Python that runs this), test (the
-suite on the device), sanitize (compute-sanitizer on a small part), bench (`omp` beside its peers), family (the other
-ops). Nothing is installed or fetched: that Python must have PyTorch and what the package needs. Each stage has its
-limit of time. What is known is written after each step to gpu-check-<device>.json, beside the stages of earlier runs,
-so that a run that is cut short leaves what it had. The exit status is 0, 1 if a stage failed, 2 without a GPU.
+suite on the device), sanitize (compute-sanitizer on a small part), bench (`omp` beside its peers), family (its
+relatives), patches (`unfold` and `fold` beside their peers). Nothing is installed or fetched: that Python must have
+PyTorch and what the package needs. Each stage has its limit of time. What is known is written after each step to
+gpu-check-<device>.json, beside the stages of earlier runs, so that a run that is cut short leaves what it had. The exit
+status is 0, 1 if a stage failed, 2 without a GPU.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "gpu"
-STAGES = ("machine", "build", "test", "sanitize", "bench", "family")
+STAGES = ("machine", "build", "test", "sanitize", "bench", "family", "patches")
 CASES = "C1,C2,C3,C4,C5"
 # Kernels for CUDA also run emulated on the host, there with their threads in one of three orders.
 ON_DEVICE = "(cuda and not emulated and not forward and not reversed and not shuffled) or triton"
@@ -43,7 +43,7 @@ class Step:
 
 def stages(device: dict[str, Any], python: str = sys.executable) -> dict[str, list[Step]]:
     """The commands of every stage, in the order of STAGES, on a device as gpu_check.find_device describes it."""
-    bench = [python, "-m", "sparsefast.bench", "omp", "--device=cuda"]
+    bench, patches = ([python, "-m", "sparsefast.bench", op, "--device=cuda"] for op in ("omp", "patches"))
     return {
         "machine": machine_steps(python),
         "build": build_steps(device, python),
@@ -60,6 +60,7 @@ def stages(device: dict[str, Any], python: str = sys.executable) -> dict[str, li
         "family": [
             bench_step("family", [*bench, "--variants=ols,omp_masked,topk,nearest_code", "--seconds=0.5"]),
         ],
+        "patches": [bench_step("patches", [*patches, "--seconds=0.3"])],
     }
 
 

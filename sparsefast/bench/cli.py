@@ -1,4 +1,4 @@
-"""`sparsefast bench omp`: the options, the run, and where its results go."""
+"""`sparsefast bench`: the options of both its families, the run, and where the results of `omp` go."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ DEVICES = ["cpu", "cuda"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `sparsefast bench` to its parser."""
     option = parser.add_argument
-    option("op", nargs="?", default="omp", choices=["omp"], help="what to measure")
+    option("op", nargs="?", default="omp", choices=["omp", "patches"], help="what to measure (default: omp)")
     option(
         "--json", nargs="?", const="-", metavar="FILE", help="write JSON; to stdout, and the table to stderr, for '-'"
     )
     option("--png", metavar="FILE", help="draw a bar chart (needs matplotlib)")
-    option("--variants", type=_names, metavar="V1,V2", help="omp, ols, positive, ... (default: all of the family)")
+    option("--variants", type=_names, metavar="V1,V2", help="omp, ols, ...; unfold, fold, ... (default: all of the op)")
+    option("--layouts", type=_names, metavar="L1,L2", help="of patches: columns, signals (default: both)")
     option("--cases", type=_names, metavar="C1,C2", help="which cases, in each variant that has them (default: all)")
     option("--threads", type=_counts, default=[1], metavar="1,2", help="thread counts (default: 1)")
     option("--seconds", type=_seconds, default=1.0, metavar="S", help="time for a contender and case (default: 1)")
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="B1,B2",
         help="ours, or none (default: cpu,numba; on --device cuda: cuda,triton)",
     )
-    option("--batches", type=_batches, metavar="N1,N2", help="signals in a call, on --device cuda")
+    option("--batches", type=_batches, metavar="N1,N2", help="signals or images in a call, on --device cuda")
     option("--dtype", default="float32", choices=["float32", "float64"])
     option("--isa", type=_names, default=[], metavar="I1,I2", help="the C++ kernels with these instruction sets too")
 
@@ -69,7 +70,7 @@ def _counts(text: str, what: str = "thread counts") -> list[int]:
 
 
 def _batches(text: str) -> list[int]:
-    return _counts(text, "numbers of signals")
+    return _counts(text, "numbers of signals or images")
 
 
 def _seconds(text: str) -> float:
@@ -87,11 +88,15 @@ def run(args: argparse.Namespace) -> int:
     from sparsefast.bench import machine
 
     if args.backends is None:
-        args.backends = _default_backends(args.device)
+        args.backends = _default_backends(args.op, args.device)
     problem = _bad_option(args)
     if problem is not None:
         print(f"sparsefast bench: {problem}", file=sys.stderr)
         return 2
+    if args.device == "cuda" and args.op == "patches":
+        from sparsefast.bench.patches import run as patches
+
+        return patches.on_gpu(args)
     if args.device == "cuda":
         from sparsefast.bench.gpu import run as on_gpu
 
@@ -114,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
 def to_argv(args: argparse.Namespace) -> list[str]:
     """The command line that gives these arguments."""
     argv = [args.op, f"--device={args.device}", f"--seconds={args.seconds}", f"--dtype={args.dtype}"]
-    for name in ("variants", "cases", "threads", "peers", "backends", "batches", "isa"):
+    for name in ("variants", "layouts", "cases", "threads", "peers", "backends", "batches", "isa"):
         if getattr(args, name):
             argv.append(f"--{name}={','.join(map(str, getattr(args, name)))}")
     for name in ("json", "png"):
@@ -125,24 +130,18 @@ def to_argv(args: argparse.Namespace) -> list[str]:
 
 def _bad_option(args: argparse.Namespace) -> str | None:
     from sparsefast import dispatch
-    from sparsefast.bench.variants import VARIANTS
+    from sparsefast.bench.patches import run as patches
 
-    cases = dict.fromkeys(case.name for v in VARIANTS.values() for case in (*v.cases, v.tiny))
-    peers = _peer_names(args.device)
-    for option, given, known in (
-        ("variants", args.variants or [], VARIANTS),
-        ("cases", args.cases or [], cases),
-        ("peers", args.peers or [], [*peers, "none"]),
-        ("backends", args.backends, [*dispatch.backend_names(), "none"]),
-    ):
-        for name in given:
-            if name not in known:
-                return f"--{option}: there is no {name!r}; there are {', '.join(known)}"
+    problem = patches.bad_option(args) if args.op == "patches" else _bad_option_of_omp(args)
+    if problem is not None:
+        return problem
+    backends = [*dispatch.backend_names(), "none"]
+    for name in args.backends:
+        if name not in backends:
+            return f"--backends: there is no {name!r}; there are {', '.join(backends)}"
     for option, where in (("isa", "cpu"), ("png", "cpu"), ("batches", "cuda")):
         if getattr(args, option) and args.device != where:
             return f"--{option} goes with --device {where}"
-    if not _chosen(args):
-        return f"--cases: {', '.join(args.variants or ['--device cuda'])} has none of {', '.join(args.cases)}"
     for option in ("json", "png"):
         path = getattr(args, option)
         if path not in (None, "-") and not Path(path).absolute().parent.is_dir():
@@ -153,7 +152,29 @@ def _bad_option(args: argparse.Namespace) -> str | None:
     return None
 
 
-def _default_backends(device: str) -> list[str]:
+def _bad_option_of_omp(args: argparse.Namespace) -> str | None:
+    from sparsefast.bench.variants import VARIANTS
+
+    cases = dict.fromkeys(case.name for v in VARIANTS.values() for case in (*v.cases, v.tiny))
+    peers = _peer_names(args.device)
+    for option, given, known in (
+        ("variants", args.variants or [], VARIANTS),
+        ("cases", args.cases or [], cases),
+        ("peers", args.peers or [], [*peers, "none"]),
+    ):
+        for name in given:
+            if name not in known:
+                return f"--{option}: there is no {name!r}; there are {', '.join(known)}"
+    if not _chosen(args):
+        return f"--cases: {', '.join(args.variants or ['--device cuda'])} has none of {', '.join(args.cases)}"
+    return "--layouts goes with bench patches" if args.layouts else None
+
+
+def _default_backends(op: str, device: str) -> list[str]:
+    if op == "patches":
+        from sparsefast.bench.patches import run as patches
+
+        return patches.default_backends(device)
     if device == "cpu":
         return list(BACKENDS)
     from sparsefast.bench.gpu.run import BACKENDS as on_gpu
@@ -190,7 +211,11 @@ def _chosen(args: argparse.Namespace) -> list[tuple[Variant, Case]]:
 
 
 def measure_here(args: argparse.Namespace) -> int:
-    """Measure in this process, print, and write what was asked for."""
+    """Measure in this process, print, and write what was asked for. Returns the exit status."""
+    if args.op == "patches":
+        from sparsefast.bench.patches import run as patches
+
+        return patches.measure_here(args)
     from sparsefast.bench import machine, measure, report
 
     out: TextIO = sys.stderr if args.json == "-" else sys.stdout

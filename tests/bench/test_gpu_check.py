@@ -60,6 +60,7 @@ def test_the_plan_names_every_stage_and_runs_nothing(check, capsys):
         "-m 'gpu and not slow' tests",
         "--tool racecheck",
         "sparsefast.bench omp --device=cuda --variants=omp --cases=C1,C2,C3,C4,C5",
+        "sparsefast.bench patches --device=cuda --seconds=0.3 --json=",
     ):
         assert part in out
     assert check.main(["--dry-run", "build", "bench"]) == 0
