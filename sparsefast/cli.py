@@ -31,7 +31,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"sparsefast: error: {' '.join(message.split())}\n")
+    if sys.stderr is not None:  # as it is where it was closed
+        sys.stderr.write(f"sparsefast: error: {' '.join(message.split())}\n")
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parser(arguments).parse_args(arguments)
         code = int(args.run(args))
-        sys.stdout.flush()
+        print(end="", flush=True)  # there is no sys.stdout where it was closed
         return code
     except KeyboardInterrupt:
         if debug:

@@ -12,9 +12,9 @@ import numpy as np
 
 from sparsefast.dictionaries import overcomplete_dct
 from sparsefast.dispatch import resolve
+from sparsefast.images.commands.common import read_quietly
 from sparsefast.images.metrics import psnr
 from sparsefast.images.picture import Picture
-from sparsefast.images.reading import read
 from sparsefast.images.sheets import contact_sheet
 from sparsefast.images.values import to_float
 from sparsefast.images.writing import check_not_input, check_target, write
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         name, picture = "china.jpg of scikit-learn", photos()["china"]
     else:
         check_not_input(out, args.photo)
-        name, picture = args.photo, read(args.photo).pixels
+        name, picture = args.photo, read_quietly(args.photo).pixels
     if min(picture.shape[:2]) < PATCH:
         raise ValueError(f"{name} is {picture.shape[1]} x {picture.shape[0]} pixels; a patch needs {PATCH} x {PATCH}")
     truth = np.atleast_3d(to_float(picture))

@@ -92,6 +92,18 @@ class TorchDeviceKind:
     def from_numpy(self, x: np.ndarray) -> Array:
         return self.library.from_numpy(x).to(self._device)
 
+    def in_use(self, x: Array) -> bool:
+        """Called before work that reads `x` is queued: whoever lets go of it, its memory is given away only after that
+        work. False where that cannot be had, as in a graph that is captured: then nobody may let go of it."""
+        if not x.is_cuda:
+            return True
+        cuda = self.library.cuda
+        with cuda.device(x.device):
+            if cuda.is_current_stream_capturing():
+                return False
+            x.record_stream(cuda.current_stream())
+        return True
+
     def wrap(self, x: Array) -> Array:
         return x
 
@@ -197,6 +209,12 @@ class CuPyDeviceKind:
     def from_numpy(self, x: np.ndarray) -> Array:
         with self._device:
             return self.library.asarray(x)
+
+    def in_use(self, x: Array) -> bool:
+        # Memory goes back to the stream it came from, so all of it must come from and be read on the same one; graphs
+        # are captured on others.
+        with self._device:
+            return bool(self.library.cuda.get_current_stream().ptr == 0)
 
     def wrap(self, x: Array) -> Array:
         return x

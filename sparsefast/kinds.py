@@ -118,7 +118,28 @@ class Kind(Protocol):
         """Another view from the same first element, strides in elements; read-only where the kind knows that."""
 
 
-class NumPyKind:
+class _OnHost:
+    """What kinds on the CPU share, whose `elements` are NumPy arrays."""
+
+    library: Any = np
+
+    def bits(self, x: Array) -> Array:
+        return x.view(_BITS[x.itemsize])
+
+    def computing(self: Any, x: Array, wide: bool) -> Array:
+        return np.ascontiguousarray(self.view(x, self.dtype(x)), np.float64 if wide else np.float32)
+
+    def contiguous(self, x: Array) -> Array:
+        return np.ascontiguousarray(x)
+
+    def is_contiguous(self, x: Array) -> bool:
+        return bool(x.flags.c_contiguous)
+
+    def from_numpy(self, x: np.ndarray) -> Array:
+        return x
+
+
+class NumPyKind(_OnHost):
     """NumPy arrays."""
 
     words = "a NumPy array"
@@ -171,21 +192,6 @@ class NumPyKind:
     def elements(self, x: Array) -> Array:
         return x if x.flags.aligned else x.copy()
 
-    def bits(self, x: Array) -> Array:
-        return x.view(_BITS[x.itemsize])
-
-    def computing(self, x: Array, wide: bool) -> Array:
-        return np.ascontiguousarray(self.view(x, self.dtype(x)), np.float64 if wide else np.float32)
-
-    def contiguous(self, x: Array) -> Array:
-        return np.ascontiguousarray(x)
-
-    def is_contiguous(self, x: Array) -> bool:
-        return bool(x.flags.c_contiguous)
-
-    def from_numpy(self, x: np.ndarray) -> Array:
-        return x
-
     def strides(self, x: Array) -> tuple[int, ...]:
         return tuple(s // x.itemsize for s in x.strides)
 
@@ -203,10 +209,7 @@ class NumPyKind:
         return np.lib.stride_tricks.as_strided(x, shape, steps, writeable=False)
 
 
-_NUMPY = NumPyKind()
-
-
-class TorchKind:
+class TorchKind(_OnHost):
     """PyTorch tensors."""
 
     words = "a PyTorch tensor"
@@ -279,22 +282,8 @@ class TorchKind:
         return lent.view(self.torch.bfloat16) if dtype == "bfloat16" else lent, out
 
     def elements(self, x: Array) -> Array:
-        return _NUMPY.elements(self.raw_view(x))
-
-    def bits(self, x: Array) -> Array:
-        return _NUMPY.bits(x)
-
-    def computing(self, x: Array, wide: bool) -> Array:
-        return np.ascontiguousarray(self.view(x, self.dtype(x)), np.float64 if wide else np.float32)
-
-    def contiguous(self, x: Array) -> Array:
-        return np.ascontiguousarray(x)
-
-    def is_contiguous(self, x: Array) -> bool:
-        return bool(x.flags.c_contiguous)
-
-    def from_numpy(self, x: np.ndarray) -> Array:
-        return x
+        raw = self.raw_view(x)
+        return raw if raw.flags.aligned else raw.copy()
 
     def strides(self, x: Array) -> tuple[int, ...]:
         return tuple(x.stride())

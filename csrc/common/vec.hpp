@@ -60,6 +60,33 @@ template <typename T>
 SF_INLINE void store(T* p, Vec<T> v) {
     *reinterpret_cast<typename Lanes<T>::unaligned*>(p) = v;
 }
+// The first n lanes, 0 < n < all; those behind are zero, and are neither read nor written.
+template <typename T>
+SF_INLINE Vec<T> load_first(const T* p, int64_t n) {
+#if SPARSEFAST_ISA_LEVEL >= 4
+    const auto lanes = static_cast<__mmask16>((1u << n) - 1);
+    if constexpr (sizeof(T) == 4)
+        return (Vec<T>)_mm512_maskz_loadu_ps(lanes, p);
+    else
+        return (Vec<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>(lanes), p);
+#else
+    Vec<T> v{};
+    for (int64_t l = 0; l < n; ++l) v[l] = p[l];
+    return v;
+#endif
+}
+template <typename T>
+SF_INLINE void store_first(T* p, Vec<T> v, int64_t n) {
+#if SPARSEFAST_ISA_LEVEL >= 4
+    const auto lanes = static_cast<__mmask16>((1u << n) - 1);
+    if constexpr (sizeof(T) == 4)
+        _mm512_mask_storeu_ps(p, lanes, (__m512)v);
+    else
+        _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lanes), (__m512d)v);
+#else
+    for (int64_t l = 0; l < n; ++l) p[l] = v[l];
+#endif
+}
 template <typename T>
 SF_INLINE Vec<T> broadcast(T value) {
     return value - Vec<T>{};  // minus zero changes no value, so that this is a broadcast alone; plus zero is not

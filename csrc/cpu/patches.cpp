@@ -7,13 +7,11 @@
 namespace sparsefast {
 namespace {
 
-// An output of more than this is not read again from the cache, in all likelihood.
-constexpr int64_t kStreamedBytes = int64_t(16) << 20;
-
 template <typename T>
 void unfold_as(const UnfoldProblem& p, int64_t begin, int64_t end) {
     const int64_t n = p.corners.data ? p.corners.n_patches : p.grid.y.count * p.grid.x.count;
-    const bool stream = p.images.batch * p.images.channels * patch_pixels(p.grid) * n > kStreamedBytes / p.itemsize;
+    const int64_t elements = patch_pixels(p.grid) * n + p.grid.y.size * p.grid.x.size;
+    const bool stream = p.images.batch * p.images.channels * elements > kStreamedBytes / p.itemsize;
     Unfold<T>(p, stream).range(begin, end);
 }
 
@@ -42,6 +40,7 @@ template <typename Folder>
 void fold_with(const FoldProblem& p, int64_t begin, int64_t end, void* scratch) {
     Folder folder(p, FoldTasks(p), scratch);
     for (int64_t task = begin; task < end; ++task) folder.task(task);
+    streams_end();
 }
 
 template <typename E>

@@ -73,7 +73,7 @@ def format_of(path: str | os.PathLike[str]) -> Format:
     """
     form = _BY_SUFFIX.get(Path(path).suffix.lower())
     if form is None:
-        raise ValueError(f"{path} must end in one of {', '.join(_BY_SUFFIX)}, which name the format")
+        raise ValueError(f"{path or 'an empty name'} must end in one of {', '.join(_BY_SUFFIX)}, which name the format")
     return form
 
 

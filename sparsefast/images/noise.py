@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 # Daubechies' high-pass filters of norm 1, by the pixels that a line must have: two vanishing moments see no ramp.
 _DB2 = np.array([1 - math.sqrt(3), -(3 - math.sqrt(3)), 3 + math.sqrt(3), -(1 + math.sqrt(3))]) / (4 * math.sqrt(2))
 _HAAR = np.array([1, -1]) / math.sqrt(2)
-# Beyond it a float32 overflows, at no depth and for no number that noise is made of below it.
+# Far beyond any picture, and far below where a float32 overflows.
 MAX_SIGMA = 1e30
 # The median of |z| for a standard normal z.
 _MEDIAN_OF_NORMAL = 0.6744897501960817

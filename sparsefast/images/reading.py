@@ -58,7 +58,7 @@ def read(path: str | os.PathLike[str]) -> Picture:
     try:
         opened = open(path, "rb")  # noqa: SIM115
     except OSError as error:
-        raise type(error)(f"{path}: {error.strerror}") from None
+        raise type(error)(f"{path or 'an empty name'}: {error.strerror}") from None
     with opened as file, limits.pillow_guarded():
         try:
             return _read(file if file.seekable() else io.BytesIO(file.read()))
@@ -71,6 +71,9 @@ def read(path: str | os.PathLike[str]) -> Picture:
         except Exception as error:  # Pillow raises many types for a damaged file
             # The number of bytes that were not processed counts only those in a buffer of Pillow's.
             text = re.sub(r" \(\d+ bytes not processed\)$", "", " ".join(str(error).split()))
+            # Others are slips of a decoder that met what it did not expect: "index 0 out of range" tells nobody much.
+            if not isinstance(error, (OSError, ValueError, SyntaxError, MemoryError)):
+                text = f"it is damaged ({type(error).__name__}: {text})"
             raise ValueError(f"{path} cannot be read as a picture: {text or type(error).__name__}") from None
 
 

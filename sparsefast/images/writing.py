@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 import secrets
@@ -59,11 +60,12 @@ def write(
     form = format_of(path)
     # Into memory: on a full disk some encoders tell too little of it, and that of JPEG 2000 never returns.
     encoded = io.BytesIO()
+    left_out = []
+    if picture.icc_profile is not None and not _takes_profile(form, picture, path):
+        left_out.append(f"{form.name} is written without a colour profile")
+        picture = dataclasses.replace(picture, icc_profile=None)
     _encode(encoded, form, picture, path)
     _replace(Path(path), encoded.getbuffer())
-    left_out = []
-    if picture.icc_profile is not None and not form.profile:
-        left_out.append(f"{form.name} is written without a colour profile")
     if picture.exif is not None and not form.exif:
         left_out.append(f"{form.name} is written without EXIF data")
     return tuple(left_out)
@@ -98,6 +100,12 @@ def _check_holds(path: str | os.PathLike[str], form: Format, picture: Picture) -
         raise ValueError(f"{path}: {error}") from None
 
 
+def _takes_profile(form: Format, picture: Picture, path: str | os.PathLike[str]) -> bool:
+    """Whether a format has room for the picture's profile, and that is not one of grey where it is held in colour."""
+    grey = (picture.icc_profile or b"")[16:20] == b"GRAY"  # ICC.1:2022, table 17
+    return form.profile and not (grey and _check_holds(path, form, picture).startswith("RGB"))
+
+
 def _encode(file: BinaryIO, form: Format, picture: Picture, path: str | os.PathLike[str]) -> None:
     from PIL import Image
 
@@ -112,7 +120,7 @@ def _encode(file: BinaryIO, form: Format, picture: Picture, path: str | os.PathL
     if picture.bits == 8 and image.mode != mode:
         image = image.convert(mode)
     options = dict(form.options)
-    if picture.icc_profile is not None and form.profile:
+    if picture.icc_profile is not None:
         options["icc_profile"] = picture.icc_profile
     if picture.exif is not None and form.exif:
         options["exif"] = picture.exif

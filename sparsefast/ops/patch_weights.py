@@ -21,6 +21,7 @@ class _Kept:
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self.lock = threading.Lock()
+        self.held: dict[int, Any] = {}
         self.clear()
 
     def clear(self) -> int:
@@ -44,6 +45,12 @@ class _Kept:
                     _, (_, gone) = self.maps.popitem(last=False)
                     self.bytes -= gone
         return made
+
+    def lend(self, x: Any, kind: Any) -> Any:
+        """An array of a GPU for work that is about to be queued: held for good where its end cannot be known."""
+        if not kind.in_use(x):
+            self.held[id(x)] = x
+        return x
 
 
 kept = _Kept(128 << 20)
@@ -109,7 +116,7 @@ def on_device(window: np.ndarray, kind: Any, where: str) -> Any:
     if where == "cpu":
         return window
     key = window.tobytes(), window.shape, window.dtype, kind.library.__name__, where
-    return kept.get(key, lambda: (kind.from_numpy(window), window.nbytes))
+    return kept.lend(kept.get(key, lambda: (kind.from_numpy(window), window.nbytes)), kind)
 
 
 def coverage(grid: Grid, window: np.ndarray | None) -> np.ndarray:
@@ -147,4 +154,5 @@ def inverse_coverage(grid: Grid, window: np.ndarray | None, kind: Any, wide: boo
         inverse = np.ascontiguousarray(inverse, np.float64 if wide else np.float32)
         return kind.from_numpy(inverse), inverse.nbytes
 
-    return kept.get(key, make)
+    inverse = kept.get(key, make)
+    return inverse if inverse is None or where == "cpu" else kept.lend(inverse, kind)

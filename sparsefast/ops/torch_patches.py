@@ -21,7 +21,7 @@ from sparsefast.kernels.patch_grid import grid
 from sparsefast.ops import patch_arguments as given
 from sparsefast.ops.fold import check_fold, run_fold
 from sparsefast.ops.patch_views import view_of
-from sparsefast.ops.patch_weights import named_window
+from sparsefast.ops.patch_weights import named_window, on_device
 from sparsefast.ops.torch_library import LIBRARY, define, flatten, loop, unflatten
 from sparsefast.ops.unfold import check_unfold, run_unfold
 
@@ -149,7 +149,14 @@ def _weights(ctx: Any, window: Tensor | None, like: Tensor) -> Tensor | None:
     if window is not None:
         return _wide(window, like)
     known = named_window(ctx.weights, tuple(ctx.places[0]), like.dtype == torch.float64)
-    return None if known is None else torch.from_numpy(known).to(like.device)
+    if known is None:
+        return None
+    kind = arrays.torch_ready()
+    if kind.device(like) == "cpu" or type(like) is not Tensor or torch._C._len_torch_dispatch_stack():
+        return torch.from_numpy(known).to(like.device)
+    # A copy would wait for the GPU; this one is there from the call before.
+    there: Tensor = on_device(known, kind.on(like), kind.device(like))
+    return there
 
 
 def _total(ctx: Any, weights: Tensor | None, confidence: Tensor | None, centers: Tensor | None, grad: Tensor) -> Tensor:

@@ -25,6 +25,16 @@ def gif(width, height):
     return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + frame
 
 
+def iptc(data):
+    """Data as what an IPTC file holds of one component, 8 x 8 pixels, said to be a JPEG."""
+    fields = (((3, 60), b"\1\0"), ((3, 20), b"\0\0\0\x08"), ((3, 30), b"\0\0\0\x08"), ((3, 120), b"\0\0\0\5"))
+    return b"".join(
+        b"\x1c" + bytes(tag) + struct.pack(">H", len(body)) + body for tag, body in (*fields, ((8, 10), data))
+    )
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+
 # Of a picture of 40 x 30 noisy pixels, so that no format makes it short.
 WHOLE = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "TGA")
 TOO_LARGE = "over the limit of 178,956,970 pixels; the environment variable SPARSEFAST_MAX_PIXELS raises it"
@@ -50,6 +60,8 @@ MADE = {
     "short16.png": (png(100, 100, 16), "the PNG is truncated: 0 of 60100 bytes of pixels"),
     "short16.ppm": (b"P6 9 9 65535\n" + bytes(99), "the file is truncated: 99 of 486 bytes of pixels"),
     "loop.tif": (b"II*\0\x08\0\0\0\0\0\x08\0\0\0", "loop.tif"),
+    "eps.png": (EPS, "eps.png is of the format EPS, which is not read; convert it to PNG"),
+    "iptc.png": (iptc(EPS), "iptc.png is of the format IPTC, which is not read; convert it to PNG"),
     "hdf.png": (b"\x89HDF\r\n\x1a\n" + bytes(100), "hdf.png"),
 }
 

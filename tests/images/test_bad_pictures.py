@@ -1,5 +1,6 @@
 """Bad pictures end in one clear line and exit code 2: no traceback, no warning, nothing written."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -59,6 +60,48 @@ def test_what_is_not_there_or_no_file_is_named(tmp_path, capsys):
         for arguments in commands_on(str(path), str(tmp_path / "out.png")):
             assert cli.main(arguments) == 2
             assert message in capsys.readouterr().err
+
+
+def test_what_libtiff_says_of_a_damaged_file_does_not_reach_the_terminal(tmp_path, photo, capfd):
+    Image.fromarray(photo).save(tmp_path / "x.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "x.tif").read_bytes())
+    data[2000:2100] = bytes(100)
+    (tmp_path / "x.tif").write_bytes(data)
+    with pytest.raises(ValueError, match=r"x\.tif cannot be read as a picture"):
+        read(tmp_path / "x.tif")
+    if not capfd.readouterr().err:
+        pytest.skip("this Pillow keeps libtiff silent")
+    for arguments in commands_on(str(tmp_path / "x.tif"), str(tmp_path / "out.png")):
+        assert cli.main(arguments) == 2
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert err.startswith("sparsefast: error: ")
+        assert err.count("\n") == 1
+
+
+def test_a_slip_of_a_decoder_is_told_as_damage(tmp_path, photo):
+    """The directory of such a TIFF is at its end: Pillow finds no tag, and stumbles."""
+    Image.fromarray(photo).save(tmp_path / "x.tif", compression="tiff_lzw")
+    (tmp_path / "x.tif").write_bytes((tmp_path / "x.tif").read_bytes()[:3000])
+    with pytest.raises(ValueError, match=r"x\.tif cannot be read as a picture: it is damaged \(IndexError: "):
+        read(tmp_path / "x.tif")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the program is a shell script")
+@pytest.mark.parametrize("name", ["eps.png", "iptc.png"])
+def test_no_program_is_run_on_a_file_that_asks_for_one(damaged, tmp_path, monkeypatch, name):
+    """Pillow alone runs this Ghostscript, on what is an EPS or has one inside; we do not."""
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch '{tmp_path / 'ran'}'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", str(program))
+    (path,) = (path for path in damaged if path.name == name)
+    with pytest.raises(ValueError, match="which is not read"):
+        read(path)
+    assert not (tmp_path / "ran").exists()
+    with Image.open(path) as opened, contextlib.suppress(OSError):
+        opened.load()
+    assert (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("name", ["text.png", "cut-PNG.png", "bomb.png", "deepbomb.png", "huge.gif", "wide0.png"])

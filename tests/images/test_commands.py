@@ -41,6 +41,12 @@ def run(capsys):
     return call
 
 
+def process(*words, **variables):
+    """What came of a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), **variables}
+    return subprocess.run(list(map(str, words)), env=environment, text=True, capture_output=True, timeout=120)
+
+
 def refused(run, message, *arguments):
     code, line = run(*arguments)
     assert code == 2
@@ -205,8 +211,12 @@ def test_wrong_arguments_are_one_line_and_nothing_is_written(run, saved, photo, 
     before = sorted(tmp_path.iterdir())
     noise, mask = ("noise", saved, "--sigma", "5"), ("mask", saved, "--keep", "0.5")
     for message, *arguments in (
-        ("--sigma -1.0 must be finite and at least 0", "noise", saved, "--sigma", "-1"),
-        ("--sigma nan must be finite", "noise", saved, "--sigma", "nan"),
+        ("--sigma -1.0 must be 0 to 1e+06", "noise", saved, "--sigma", "-1"),
+        ("--sigma nan must be 0 to", "noise", saved, "--sigma", "nan"),
+        ("--sigma 1e+300 must be 0 to", "noise", saved, "--sigma", "1e300"),
+        ("an empty name must end in one of .png", *noise, "--out", ""),
+        ("an empty name must end in one of .png", *mask, "--out", ""),
+        ("an empty name: No such file or directory", "compare", "", saved),
         ("--seed -1 must be at least 0", *noise, "--seed", "-1"),
         ("x.xyz must end in one of .png", *noise, "--out", tmp_path / "x.xyz"),
         ("none is not a folder", *noise, "--out", tmp_path / "none" / "x.png"),
@@ -248,8 +258,32 @@ def test_wrong_arguments_are_one_line_and_nothing_is_written(run, saved, photo, 
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8:strict"])
+def test_names_that_the_terminal_cannot_show_are_no_error(photo, tmp_path, encoding):
+    name = "é.png" if encoding == "ascii" else os.fsdecode(b"\xff.png")
+    try:
+        write(tmp_path / name, Picture(photo))
+    except OSError:
+        pytest.skip("this file system has no such names")
+    words = (sys.executable, "-m", "sparsefast", "noise", tmp_path / name, "--sigma", "5")
+    result = process(*words, PYTHONIOENCODING=encoding)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert result.stdout.endswith({"é.png": "\\xe9-noisy.png\n"}.get(name, "\\udcff-noisy.png\n"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell closes its descriptors so")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_outputs_are_no_error_and_hide_none(saved, tmp_path, closed):
+    for sigma, code in (("5", 0), ("-5", 2)):
+        words = (sys.executable, "-m", "sparsefast", "noise", saved, "--sigma", sigma)
+        result = process("sh", "-c", f'"$@" {closed}', "sh", *words)
+        assert result.returncode == code
+        assert "Traceback" not in result.stderr
+    assert (tmp_path / "photo-noisy.png").exists()
+
+
 def test_real_processes_need_no_heavy_package_for_eight_bits(saved, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     heavy = ("torch", "numba", "scipy", "sklearn", "skimage", "tifffile")
     source = f"""
 import sys
@@ -263,13 +297,7 @@ sys.exit(code)
         ("mask", saved, "--keep", "0.2"),
         ("compare", saved, tmp_path / "noisy.png"),
     ):
-        result = subprocess.run(
-            [sys.executable, "-c", source, *map(str, arguments)],
-            env=environment,
-            text=True,
-            capture_output=True,
-            timeout=120,
-        )
+        result = process(sys.executable, "-c", source, *arguments)
         assert result.returncode == 0, result.stderr
         assert result.stderr == ""
         assert result.stdout.endswith("[]\n")

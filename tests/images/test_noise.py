@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparsefast.images.noise import add_noise, estimate_noise
+from sparsefast.images.noise import MAX_SIGMA, add_noise, estimate_noise
 from sparsefast.images.photos import photos
 
 
@@ -133,10 +133,19 @@ def test_clipping_holds_to_the_range_and_without_it_nothing_is_lost(photo):
     np.testing.assert_array_equal(add_noise(photo, 0, 0), photo)
 
 
+def test_noise_of_any_allowed_size_is_made_without_a_warning(photo):
+    for image in (photo, photo.astype(np.uint16), photo / np.float32(255)):
+        with np.errstate(all="raise"):
+            noisy = add_noise(image, MAX_SIGMA, 0)
+        assert set(np.unique(noisy)) == {0, 1 if noisy.dtype == np.float32 else np.iinfo(noisy.dtype).max}
+
+
 def test_wrong_arguments_are_named(photo):
     for arguments, message in (
-        ((photo, -1), "sigma=-1.0 must be finite and at least 0"),
-        ((photo, np.nan), "sigma=nan must be finite"),
+        ((photo, -1), r"sigma=-1.0 must be 0 to 1e\+30"),
+        ((photo, np.nan), "sigma=nan must be 0 to"),
+        ((photo, 1e39), r"sigma=1e\+39 must be 0 to"),  # a float32 would overflow
+        ((photo, [1, 2, np.inf]), r"sigma=\[ 1.  2. inf\] must be 0 to"),
         ((photo, [1, 2]), r"sigma of shape \(2,\) must be a number or \(3,\)"),
         ((photo[0, 0], 1), r"image of shape \(3,\)"),
         ((photo.astype(int), 1), "image of dtype int64"),

@@ -18,12 +18,11 @@ def chunk(name, body):
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def encoded(samples, filters, *, interlace=0, more=b"", data=None, split=None):
-    """A PNG of samples (H, W, 1 to 4) written byte by byte after the specification; row y has filters[y % len]."""
-    height, width, n_samples = samples.shape
-    step, rows = 2 * n_samples, []
-    above = bytes(step * width)
-    for y in range(height):
+def filtered(samples, filters):
+    """Rows of samples, each behind the number of its filter."""
+    step, rows = 2 * samples.shape[2], []
+    above = bytes(step * samples.shape[1])
+    for y in range(len(samples)):
         raw = samples[y].astype(">u2").tobytes()
         kind = filters[y % len(filters)]
         row = bytearray([kind])
@@ -36,7 +35,24 @@ def encoded(samples, filters, *, interlace=0, more=b"", data=None, split=None):
             row.append((value - [0, a, b, (a + b) // 2, paeth][kind]) % 256)
         rows.append(bytes(row))
         above = raw
-    data = zlib.compress(b"".join(rows)) if data is None else data
+    return b"".join(rows)
+
+
+def interlaced(samples):
+    """The parts of a picture by the pattern of the specification, which numbers the passes of 8 x 8 pixels."""
+    pattern = ["16462646", "77777777", "56565656", "77777777", "36463646", "77777777", "56565656", "77777777"]
+    for number in "1234567":
+        ys = [y for y in range(len(samples)) if number in pattern[y % 8]]
+        xs = [x for x in range(samples.shape[1]) if any(row[x % 8] == number for row in pattern)]
+        if ys and xs:
+            yield samples[np.ix_(ys, xs)]
+
+
+def encoded(samples, filters, *, interlace=0, more=b"", data=None, split=None):
+    """A PNG of samples (H, W, 1 to 4) written byte by byte after the specification; row y has filters[y % len]."""
+    height, width, n_samples = samples.shape
+    parts = [samples] if interlace != 1 else interlaced(samples)
+    data = zlib.compress(b"".join(filtered(part, filters) for part in parts)) if data is None else data
     split = split or max(1, len(data))
     parts = [chunk(b"IDAT", data[at : at + split]) for at in range(0, len(data), split)]
     header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[n_samples], 0, 0, interlace)
@@ -60,6 +76,17 @@ def test_each_filter_of_the_specification_is_undone(n_samples, filters):
     for samples in (noise((7, 5, n_samples)), noise((1, 1, n_samples)), smooth((9, 11, n_samples))):
         found = png16.read(encoded(samples, filters, split=13))
         np.testing.assert_array_equal(found.samples, samples, strict=True)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(19, 21), (8, 8), (1, 1), (2, 3), (5, 1), (1, 6)], ids=str)
+def test_interlaced_pictures_are_read_whole(n_samples, size):
+    samples = noise((*size, n_samples))
+    file = encoded(samples, [4, 2, 0, 3, 1], interlace=1)
+    np.testing.assert_array_equal(png16.read(file).samples, samples, strict=True)
+    if n_samples == 3:
+        with Image.open(file) as image:
+            np.testing.assert_array_equal(np.asarray(image), samples >> 8)
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 3, 4])
@@ -144,7 +171,7 @@ def test_damage_is_named():
     broken = bytearray(good)
     broken[60] ^= 1
     for data, message in (
-        (encoded(samples, [0], interlace=1).getvalue(), "interlaced PNG of 16 bits"),
+        (encoded(samples, [0], interlace=2).getvalue(), "damaged PNG: there is no interlace method 2"),
         (encoded(samples, [0], data=zlib.compress(b"\x05" + bytes(24))).getvalue(), "truncated: 25 of 150 bytes"),
         (encoded(samples, [0], data=zlib.compress(b"\x05" + bytes(149))).getvalue(), "row 0 names filter 5"),
         (encoded(samples, [0], data=b"no zlib stream").getvalue(), "damaged PNG: Error -3"),

@@ -1,5 +1,6 @@
 """Pictures to files: the same when read again, whole or not at all, and never over their source unasked."""
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -83,6 +84,16 @@ def test_what_was_written_is_read_again(tmp_path, photo, profile, form, bits, mo
         assert (f"{form.name} is written without EXIF data" in left_out) != form.exif
 
 
+@pytest.mark.parametrize(("name", "kept"), [("x.png", True), ("x.jpg", True), ("x.tif", True), ("x.webp", False)])
+def test_a_profile_of_grey_stays_with_grey_pixels(tmp_path, photo, profile, name, kept):
+    """WebP holds grey as RGB, where readers would take such a profile for a damaged one."""
+    skip_unless_there(formats.format_of(name))
+    grey = profile[:16] + b"GRAY" + profile[20:]
+    left_out = write(tmp_path / name, picture_of(photo, "L", 8, icc_profile=grey))
+    assert read(tmp_path / name).icc_profile == (grey if kept else None)
+    assert left_out == (() if kept else ("WEBP is written without a colour profile",))
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("bits", [16, 32])
 def test_other_readers_see_the_same_numbers(tmp_path, photo, profile, mode, bits):
@@ -128,7 +139,7 @@ def test_a_picture_too_large_for_its_format_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=repr)
-@pytest.mark.parametrize("stage", ["encoder", "fsync", "replace"])
+@pytest.mark.parametrize("stage", ["write", "fsync", "replace"])
 def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path, photo, monkeypatch, error, stage):
     path = tmp_path / "x.png"
     path.write_text("before")
@@ -136,20 +147,59 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path, pho
     def fail(*args, **kwargs):
         raise error
 
-    def half(self, file, **kwargs):
-        file.write(b"half a pict")
-        raise error
+    class Full(io.FileIO):
+        def write(self, data):
+            super().write(bytes(data)[:11])
+            raise error
 
-    if stage == "encoder":
-        monkeypatch.setattr(Image.Image, "save", half)
+    if stage == "write":
+        opened = Path.open
+        monkeypatch.setattr(
+            Path, "open", lambda self, mode, *a, **k: (Full if mode == "xb" else opened)(self, mode, *a, **k)
+        )
     elif stage == "fsync":
         monkeypatch.setattr(writing.os, "fsync", fail)
     else:
         monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as caught:
         write(path, Picture(photo))
+    assert str(caught.value) == ("" if isinstance(error, KeyboardInterrupt) else f"{path}: {error.strerror}")
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("form", "bits"),
+    [
+        pytest.param(form, bits, id=f"{form.name}-{bits}")
+        for form in formats.FORMATS
+        for bits in (8, 16)
+        if bits == 8 or form.deep
+    ],
+)
+def test_encoders_write_to_memory_since_some_never_return_from_a_full_disk(tmp_path, photo, monkeypatch, form, bits):
+    mode = "RGB" if "RGB" in form.modes else "L"
+    skip_unless_there(form, bits, mode)
+    encode, seen = writing._encode, []
+
+    def watched(file, *args):
+        seen.append(file)
+        assert list(tmp_path.iterdir()) == []
+        return encode(file, *args)
+
+    monkeypatch.setattr(writing, "_encode", watched)
+    write(tmp_path / f"x{form.suffixes[0]}", picture_of(photo, mode, bits))
+    assert isinstance(seen[0], io.BytesIO)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_what_is_no_plain_file_is_not_replaced(tmp_path, photo):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "pipe.png")
+    for name in ("pipe.png", "link.png"):
+        with pytest.raises(ValueError, match=rf"{name} is not a file"):
+            write(tmp_path / name, Picture(photo))
+    assert (tmp_path / "pipe.png").is_fifo()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are otherwise there")

@@ -1,10 +1,9 @@
 """The way of tensors on a GPU through the public functions, walked without one: CPU tensors are taken for a GPU's, and
-the emulated device for theirs. What only a device can show is in test_gpu.py."""
+the emulated device for theirs (`gpu` in conftest.py). What only a device can show is in test_gpu.py."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,34 +11,15 @@ import pytest
 import torch
 
 import sparsefast
-from sparsefast import NearestCode, Status, dispatch, kinds
-from sparsefast.device_kinds import TorchDeviceKind
-from sparsefast.kernels.cuda import coders, memory, nearest_code, support_solve
+from sparsefast import NearestCode, Status, dispatch
 from sparsefast.ops import gradients
 from tests.ops.helper import NAMED, OPS, Op, problem
 
-emulated = pytest.importorskip("sparsefast._emulated", reason="development builds alone have the emulated device")
+pytest.importorskip("sparsefast._emulated", reason="development builds alone have the emulated device")
 
 every_op = pytest.mark.parametrize(
     "op", [op for op in OPS if dispatch.why_not(op.row, "cuda-emulated") is None], ids=str
 )
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tensors say that they are on cuda:0, and lie on the emulated device."""
-    where = kinds.TorchKind.memory
-    monkeypatch.setattr(kinds.TorchKind, "device", lambda self, x: "cuda:0")
-    monkeypatch.setattr(kinds.TorchKind, "on", lambda self, x: TorchDeviceKind(torch, "cpu"))
-    monkeypatch.setattr(kinds.TorchKind, "memory", lambda self, x: (where(self, x), x._version))
-    monkeypatch.setattr(coders, "Packed", lambda like, buffer: memory.Packed(np.empty(0), buffer))
-    for module in (coders, nearest_code, support_solve, memory):
-        monkeypatch.setattr(module, "extension_of", lambda x: emulated, raising=False)
-        monkeypatch.setattr(module, "queue_of", lambda x: (0, 0))
-    monkeypatch.setitem(dispatch._BACKENDS, "cuda", dispatch.Backend("cuda", "cuda", True, lambda: None))
-    dispatch.clear_cache()
-    yield
-    dispatch.clear_cache()
 
 
 def tensors(dtype: str = "float32") -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,6 +14,7 @@
 
 #include "cpu/patches/geometry.hpp"
 #include "cpu/patches/numbers.hpp"
+#include "cpu/patches/phases.hpp"
 #include "cpu/patches/unfold.hpp"
 
 namespace sparsefast {
@@ -22,17 +23,31 @@ namespace {
 // What stays of a run of patches on the way to their sums: converted elements.
 constexpr int64_t kConverted = 1024;
 
-template <typename S>
-SF_INLINE void add(S* __restrict to, const S* __restrict from, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) to[i] += from[i];
+// to += value(i, lanes) for n numbers, whole vectors first; `value` loads so many lanes at i as it is told to.
+template <typename S, typename Value>
+SF_INLINE void add_values(S* to, int64_t n, const Value& value) {
+    constexpr int64_t lanes = Lanes<S>::n;
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) store(to + i, load(to + i) + value(i, lanes));
+    if (i < n) store_first(to + i, load_first(to + i, n - i) + value(i, n - i), n - i);
 }
 template <typename S>
-SF_INLINE void add(S* __restrict to, const S* __restrict from, S weight, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) to[i] += weight * from[i];
+SF_INLINE Vec<S> load_some(const S* p, int64_t lanes) {
+    return lanes == Lanes<S>::n ? load(p) : load_first(p, lanes);
 }
 template <typename S>
-SF_INLINE void add(S* __restrict to, const S* __restrict from, S weight, const S* __restrict factors, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) to[i] += weight * factors[i] * from[i];
+SF_INLINE void add(S* to, const S* from, int64_t n) {
+    add_values(to, n, [&](int64_t i, int64_t lanes) { return load_some(from + i, lanes); });
+}
+template <typename S>
+SF_INLINE void add(S* to, const S* from, S weight, int64_t n) {
+    add_values(to, n, [&](int64_t i, int64_t lanes) { return weight * load_some(from + i, lanes); });
+}
+template <typename S>
+SF_INLINE void add(S* to, const S* from, S weight, const S* factors, int64_t n) {
+    add_values(to, n, [&](int64_t i, int64_t lanes) {
+        return weight * load_some(factors + i, lanes) * load_some(from + i, lanes);
+    });
 }
 
 // A tile of the image that a task owns: pixels [y0, y1) x [x0, x1), channels [c0, c1) of image b.
@@ -68,86 +83,60 @@ struct Phases {
     }
 };
 
-// Puts the phases of a row in order: line[place * stride + phase]. `line` has room for whole vectors of places, and
-// what is read behind a row of sums is sums too, or padding.
-template <typename S>
-class InOrder {
+// Writes a tile, by `inverse` where it is given, into its rows of a plane of the output. `line` has room for a row of
+// sums in order, and `order` is for phases.
+template <typename E, typename S>
+class TileOut {
    public:
-    static constexpr int64_t kMostStride = SPARSEFAST_ISA_LEVEL >= 3 ? 8 : 1;
-
-    explicit InOrder(int64_t stride) {
-        if (stride < 2 || stride > kMostStride) return;
-        for (int64_t o = 0; o < stride; ++o)
-            for (int64_t r = 0; r < stride; ++r)
-                for (int64_t lane = 0; lane < kLanes; ++lane) {
-                    const int64_t pixel = o * kLanes + lane;
-                    picks_[o * stride + r][lane] =
-                        static_cast<Int<S>>(pixel % stride == r ? kLanes + pixel / stride : lane);
-                }
+    TileOut(const FoldProblem& p, const PhaseOrder<S>* order, S* line) : p_(p), order_(order), line_(line) {
+        const int64_t patches = p.corners.data ? p.corners.n_patches : p.grid.y.count * p.grid.x.count;
+        const int64_t elements = patch_pixels(p.grid) * patches + p.grid.y.size * p.grid.x.size;
+        stream_ = p.batch * p.channels * elements > kStreamedBytes / static_cast<int64_t>(sizeof(E));
     }
-    void operator()(const Phases& phases, const S* sums, int64_t y, S* line) const {
-        switch (phases.stride <= kMostStride ? phases.stride : 0) {
-            case 2: return by_vectors<2>(phases, sums, y, line);
-            case 3: return by_vectors<3>(phases, sums, y, line);
-            case 4: return by_vectors<4>(phases, sums, y, line);
-            case 5: return by_vectors<5>(phases, sums, y, line);
-            case 6: return by_vectors<6>(phases, sums, y, line);
-            case 7: return by_vectors<7>(phases, sums, y, line);
-            case 8: return by_vectors<8>(phases, sums, y, line);
-            default:
-                for (int64_t r = 0; r < phases.stride; ++r) {
-                    const S* const of = phases.row(sums, r, y);
-                    for (int64_t m = 0; m < phases.length; ++m) line[m * phases.stride + r] = of[m];
-                }
-        }
+    void write(const Tile& t, const Phases& phases, const S* sums, int64_t c) const {
+        const int64_t w = p_.grid.x.size;
+        E* const to = static_cast<E*>(p_.out) + ((t.b * p_.channels + c) * p_.grid.y.size + t.y0) * w + t.x0;
+        if (stream_ && t.width() == w)
+            rows(StreamWriter<E>(to), t, phases, sums);
+        else if (t.width() == w)
+            rows(DirectWriter<E>(to), t, phases, sums);
+        else
+            for (int64_t y = t.y0; y < t.y1; ++y) row(DirectWriter<E>(to + (y - t.y0) * w), t, phases, sums, y);
     }
-    // Numbers behind those of a row that are read or written.
-    static int64_t padding(int64_t stride) { return kLanes * (stride <= kMostStride ? stride : 1); }
 
    private:
-    static constexpr int64_t kLanes = Lanes<S>::n;
-
-    template <int Stride>
-    SF_INLINE void by_vectors(const Phases& phases, const S* sums, int64_t y, S* line) const {
-        for (int64_t m = 0; m < phases.length; m += kLanes) {
-            Vec<S> of[Stride];
-#pragma GCC unroll 8
-            for (int r = 0; r < Stride; ++r) of[r] = load(phases.row(sums, r, y) + m);
-#pragma GCC unroll 8
-            for (int o = 0; o < Stride; ++o) {
-                Vec<S> pixels = of[0];
-#pragma GCC unroll 8
-                for (int r = 0; r < Stride; ++r) pixels = pick_lanes<S>(pixels, of[r], picks_[o * Stride + r]);
-                store(line + m * Stride + o * kLanes, pixels);
-            }
-        }
+    template <typename Writer>
+    void rows(Writer writer, const Tile& t, const Phases& phases, const S* sums) const {
+        for (int64_t y = t.y0; y < t.y1; ++y) row(writer, t, phases, sums, y);
+        writer.finish();
     }
-
-    IntVec<S> picks_[kMostStride * kMostStride];
-};
-
-// Writes a tile, by `inverse` where it is given, into its rows of a plane of the output; in_order and line are for
-// phases.
-template <typename E, typename S>
-void write_tile(const FoldProblem& p, const Tile& t, const Phases& phases, const InOrder<S>* in_order, const S* sums,
-                int64_t c, S* line) {
-    const int64_t h = p.grid.y.size, w = p.grid.x.size, n = t.width();
-    E* const plane = static_cast<E*>(p.out) + (t.b * p.channels + c) * h * w;
-    for (int64_t y = t.y0; y < t.y1; ++y) {
+    template <typename Writer>
+    void row(Writer&& writer, const Tile& t, const Phases& phases, const S* sums, int64_t y) const {
+        const int64_t n = t.width();
         const S* values = phases.row(sums, 0, y - t.y0);
         if (phases.stride > 1) {
-            (*in_order)(phases, sums, y - t.y0, line);
-            values = line;
+            order_->in_order(values, phases.length, phases.height * phases.length, line_);
+            values = line_;
         }
-        E* const to = plane + y * w + t.x0;
-        if (p.inverse) {
-            const S* const s = static_cast<const S*>(p.inverse) + y * w + t.x0;
-            for (int64_t i = 0; i < n; ++i) put(values[i] * s[i], to + i);
-        } else {
-            for (int64_t i = 0; i < n; ++i) put(values[i], to + i);
+        const S* const s = p_.inverse ? static_cast<const S*>(p_.inverse) + y * p_.grid.x.size + t.x0 : nullptr;
+        for (int64_t x = 0; x < n;) {
+            E elements[kAtOnce];
+            const int64_t m = n - x < kAtOnce ? n - x : kAtOnce;
+            if (s)
+                for (int64_t i = 0; i < m; ++i) put(values[x + i] * s[x + i], elements + i);
+            else
+                for (int64_t i = 0; i < m; ++i) put(values[x + i], elements + i);
+            writer.run(elements, m, 1);
+            x += m;
         }
     }
-}
+
+    static constexpr int64_t kAtOnce = 256;
+    FoldProblem p_;
+    const PhaseOrder<S>* order_;
+    S* line_;
+    bool stream_;
+};
 
 // Where no weight was summed there is nothing.
 template <typename S>

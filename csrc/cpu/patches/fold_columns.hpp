@@ -12,18 +12,20 @@ class FoldColumns {
 
    public:
     FoldColumns(const FoldProblem& p, const FoldTasks& tasks, void* scratch)
-        : p_(p), tasks_(tasks), stride_(stride(p)), in_order_(stride_), sums_(static_cast<S*>(scratch)) {
+        : p_(p), tasks_(tasks), stride_(stride(p)), order_(stride_, false), sums_(static_cast<S*>(scratch)) {
+        ahead_ = p.grid.y.count * p.grid.x.count;
         weights_ = sums_ + most(p, tasks);
         line_ = weights_ + most(p, tasks);
-        converted_ = line_ + tasks.width + stride_ + InOrder<S>::padding(stride_);
+        converted_ = line_ + tasks.width + stride_ + PhaseOrder<S>::padding(stride_);
     }
     static int64_t scratch_bytes(const FoldProblem& p, const FoldTasks& t) {
-        const int64_t s = stride(p), line = t.width + s + InOrder<S>::padding(s);
+        const int64_t s = stride(p), line = t.width + s + PhaseOrder<S>::padding(s);
         return (2 * most(p, t) + line + ceil_div(t.width, s)) * static_cast<int64_t>(sizeof(S));
     }
 
     void task(int64_t index) {
         const Tile t(p_, tasks_, index);
+        const TileOut<E, S> out(p_, &order_, line_);
         const Phases phases(t.width(), stride_, t.y1 - t.y0);
         const std::size_t bytes = static_cast<std::size_t>(phases.numbers()) * sizeof(S);
         const bool sum_weights = p_.normalize && !p_.inverse;
@@ -35,7 +37,7 @@ class FoldColumns {
             __builtin_memset(sums_, 0, bytes);
             planes(t, phases, c, sums_);
             if (sum_weights) divide(sums_, weights_, phases.numbers());
-            write_tile<E>(p_, t, phases, &in_order_, sums_, c, line_);
+            out.write(t, phases, sums_, c);
         }
     }
 
@@ -95,6 +97,9 @@ class FoldColumns {
                 for (int64_t i = 0; i < n; ++i) to[i] += weight;
             return;
         }
+        // The next plane is the one before this, too far away for the processor to see it coming.
+        constexpr int64_t line = 64 / sizeof(E);
+        for (int64_t i = 0; i < n; i += line) __builtin_prefetch(from - ahead_ + i);
         const S* const x = numbers(from, n, converted_);
         if (factors)
             add(to, x, weight, factors, n);
@@ -107,8 +112,9 @@ class FoldColumns {
     FoldProblem p_;
     FoldTasks tasks_;
     int64_t stride_;
-    InOrder<S> in_order_;
+    PhaseOrder<S> order_;
     S *sums_, *weights_, *line_, *converted_;
+    int64_t ahead_;  // elements between planes
 };
 
 }  // namespace

@@ -25,6 +25,7 @@ class FoldRows {
 
     void task(int64_t index) {
         const Tile t(p_, tasks_, index);
+        const TileOut<E, S> out(p_, nullptr, nullptr);
         const Phases plain(t.width(), 1, t.y1 - t.y0);
         const int64_t n_patches = p_.corners.data ? p_.corners.n_patches : p_.grid.y.count * p_.grid.x.count;
         const int64_t channels = t.c1 - t.c0, pixels = plain.numbers();
@@ -59,7 +60,7 @@ class FoldRows {
         for (int64_t c = t.c0; c < t.c1; ++c) {
             S* const sums = sums_ + (c - t.c0) * pixels;
             if (sum_weights) divide(sums, weights_, pixels);
-            write_tile<E, S>(p_, t, plain, nullptr, sums, c, nullptr);
+            out.write(t, plain, sums, c);
         }
     }
 

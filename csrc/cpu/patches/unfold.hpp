@@ -9,6 +9,7 @@
 #pragma once
 
 #include "cpu/patches/geometry.hpp"
+#include "cpu/patches/phases.hpp"
 #include "cpu/patches/writer.hpp"
 
 namespace sparsefast {
@@ -31,7 +32,8 @@ SF_INLINE int64_t pixel_at(int64_t corner, int64_t offset) {
 template <typename T>
 class Unfold {
    public:
-    Unfold(const UnfoldProblem& p, bool stream) : p_(p), tasks_(p), stream_(stream) {}
+    Unfold(const UnfoldProblem& p, bool stream)
+        : p_(p), tasks_(p), stream_(stream), order_(tasks_.by_phases ? p.grid.x.stride : 1, true) {}
 
     void range(int64_t begin, int64_t end) const {
         for (int64_t task = begin; task < end; ++task) {
@@ -44,6 +46,7 @@ class Unfold {
             else
                 columns(image / tasks_.channels, image % tasks_.channels, first, stop);
         }
+        streams_end();
     }
 
    private:
@@ -57,10 +60,10 @@ class Unfold {
     void columns(int64_t b, int64_t c, int64_t first, int64_t stop) const {
         const PatchAxis &ay = p_.grid.y, &ax = p_.grid.x;
         if (p_.corners.data) return columns_at(b, c, first, stop);
+        if (tasks_.by_phases) return columns_by_phases(b, c, first, stop);
         for (int64_t ki = 0; ki < ay.patch; ++ki)
             for (int64_t kj = 0; kj < ax.patch; ++kj) {
-                const int64_t plane = ((b * p_.images.channels + c) * ay.patch + ki) * ax.patch + kj;
-                T* const to = out() + plane * n_patches() + first * ax.count;
+                T* const to = plane(b, c, ki, kj) + first * ax.count;
                 if (stream_)
                     plane_of(StreamWriter<T>(to), b, c, ki, kj, first, stop);
                 else
@@ -89,6 +92,48 @@ class Unfold {
         writer.finish();
     }
 
+    // With a stride: the rows of the image in phases first, so that a row of patches is a run of one of them.
+    void columns_by_phases(int64_t b, int64_t c, int64_t first, int64_t stop) const {
+        typedef typename SameSize<T>::type S;
+        alignas(64) T phases[kPhaseBytes / sizeof(T) + Lanes<S>::n];
+        const PatchAxis &ay = p_.grid.y, &ax = p_.grid.x;
+        const int64_t length = ceil_div(ax.size, ax.stride), row = length * ax.stride, y0 = start_of(ay, first);
+        const int64_t end = start_of(ay, stop - 1) + ay.patch, y1 = end < ay.size ? end : ay.size;
+        for (int64_t y = y0; y < y1; ++y)
+            order_.to_phases(reinterpret_cast<const S*>(channel(b, c) + y * p_.images.y_stride), ax.size,
+                             reinterpret_cast<S*>(phases + (y - y0) * row), length);
+        const int64_t evenly = regular(ax);
+        for (int64_t ki = 0; ki < ay.patch; ++ki)
+            for (int64_t kj = 0; kj < ax.patch; ++kj) {
+                const auto each = [&](auto writer) {
+                    const int64_t reach = kj < ax.size ? (ax.size - 1 - kj) / ax.stride + 1 : 0;
+                    const int64_t seen = evenly < reach ? evenly : reach, x = ax.last + kj;
+                    for (int64_t i = first; i < stop; ++i) {
+                        const int64_t y = start_of(ay, i) + ki;
+                        if (y >= ay.size) {
+                            writer.zeros(ax.count);
+                            continue;
+                        }
+                        const T* const from = phases + (y - y0) * row;
+                        writer.padded_run(from + kj % ax.stride * length + kj / ax.stride, seen);
+                        if (seen < evenly) writer.zeros(evenly - seen);
+                        if (evenly < ax.count) writer.run(from + x % ax.stride * length + x / ax.stride, 1, 1);
+                    }
+                    writer.finish();
+                };
+                T* const to = plane(b, c, ki, kj) + first * ax.count;
+                if (stream_)
+                    each(StreamWriter<T>(to));
+                else
+                    each(DirectWriter<T>(to));
+            }
+    }
+
+    T* plane(int64_t b, int64_t c, int64_t ki, int64_t kj) const {
+        const PatchAxis &ay = p_.grid.y, &ax = p_.grid.x;
+        return out() + (((b * p_.images.channels + c) * ay.patch + ki) * ax.patch + kj) * n_patches();
+    }
+
     // Patches at corners, some at a time: where each begins is looked at once for all of its pixels.
     void columns_at(int64_t b, int64_t c, int64_t first, int64_t stop) const {
         constexpr int64_t kAtOnce = 256;
@@ -107,8 +152,7 @@ class Unfold {
             }
             for (int64_t ki = 0; ki < ay.patch; ++ki)
                 for (int64_t kj = 0; kj < ax.patch; ++kj) {
-                    const int64_t plane = ((b * p_.images.channels + c) * ay.patch + ki) * ax.patch + kj;
-                    T* const to = out() + plane * n_patches() + first;
+                    T* const to = plane(b, c, ki, kj) + first;
                     const T* const pixel = from + ki * sy + kj * sx;
                     for (int64_t l = 0; l < n; ++l)
                         to[l] = whole[l] ? pixel[offsets[l]] : pixel_or_zero(from, at + 2 * l, ki, kj);
@@ -201,6 +245,7 @@ class Unfold {
     UnfoldProblem p_;
     UnfoldTasks tasks_;
     bool stream_;
+    PhaseOrder<typename SameSize<T>::type> order_;
 };
 
 }  // namespace

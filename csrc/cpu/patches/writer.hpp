@@ -40,6 +40,26 @@ SF_INLINE void copy_run(T* __restrict to, const T* __restrict from, int64_t n, i
     }
 }
 
+// The numbers whose vectors carry elements of this size.
+template <typename T>
+struct SameSize {
+    typedef float type;
+};
+template <>
+struct SameSize<uint64_t> {
+    typedef double type;
+};
+
+// n elements of 4 or 8 bytes, as whole vectors: what lies behind them is read and written too.
+template <typename T>
+SF_INLINE void copy_vectors(T* to, const T* from, int64_t n) {
+    typedef typename SameSize<T>::type S;
+    for (int64_t i = 0; i < n; i += Lanes<S>::n) {
+        store(reinterpret_cast<S*>(to + i), load(reinterpret_cast<const S*>(from + i)));
+        __asm__ volatile("");  // else the compiler knows a call of memmove again, which takes longer than such a run
+    }
+}
+
 template <typename T>
 class DirectWriter {
    public:
@@ -53,6 +73,14 @@ class DirectWriter {
         __builtin_memcpy(to_, from, N * sizeof(T));
         to_ += N;
     }
+    // A run of elements of 4 or 8 bytes behind which a vector more can be read.
+    SF_INLINE void padded_run(const T* from, int64_t n) {
+        constexpr int64_t lanes = Lanes<typename SameSize<T>::type>::n;
+        const int64_t whole = n / lanes * lanes;
+        copy_vectors(to_, from, whole);
+        for (int64_t i = whole; i < n; ++i) to_[i] = from[i];
+        to_ += n;
+    }
     void zeros(int64_t n) {
         __builtin_memset(to_, 0, static_cast<std::size_t>(n) * sizeof(T));
         to_ += n;
@@ -62,6 +90,13 @@ class DirectWriter {
    private:
     T* to_;
 };
+
+// After the last StreamWriter of a thread has finished, and before another thread is told so.
+SF_INLINE void streams_end() {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
 
 template <typename T>
 class StreamWriter {
@@ -91,6 +126,11 @@ class StreamWriter {
         __builtin_memcpy(buffer_, buffer_ + kBytes, kSlack);
         fill_ = over;
     }
+    SF_INLINE void padded_run(const T* from, int64_t n) {
+        if (fill_ + n * static_cast<int64_t>(sizeof(T)) > kBytes) return run(from, n, 1);
+        copy_vectors(place(), from, n);  // into what is left of the buffer and its slack
+        advance(n);
+    }
     void zeros(int64_t n) {
         while (n > 0) {
             const int64_t room = (kBytes - fill_) / static_cast<int64_t>(sizeof(T)), m = n < room ? n : room;
@@ -101,15 +141,8 @@ class StreamWriter {
     }
     void finish() {
         const int64_t whole = fill_ / kLine * kLine;
-        if (whole > 0) {
-            flush(whole);
-            __builtin_memcpy(base_, buffer_ + whole, static_cast<std::size_t>(fill_ - whole));
-        } else {
-            __builtin_memcpy(base_ + skip_, buffer_ + skip_, static_cast<std::size_t>(fill_ - skip_));
-        }
-#if defined(__SSE2__)
-        _mm_sfence();
-#endif
+        if (whole > 0) flush(whole);
+        part(whole > 0 ? whole : skip_, fill_, whole);
     }
 
    private:
@@ -126,12 +159,17 @@ class StreamWriter {
     void flush(int64_t bytes) {
         int64_t at = 0;
         if (skip_) {
-            __builtin_memcpy(base_ + skip_, buffer_ + skip_, static_cast<std::size_t>(kLine - skip_));
+            part(skip_, kLine, 0);
             at = kLine;
             skip_ = 0;
         }
         for (; at < bytes; at += kLine) stream_line(base_ + at, buffer_ + at);
         base_ += bytes;
+    }
+    // Bytes [begin, end) of the buffer, of one line, whose first lies `before` bytes behind the base.
+    void part(int64_t begin, int64_t end, int64_t before) {
+        for (int64_t at = begin; at < end; at += static_cast<int64_t>(sizeof(T)))
+            *reinterpret_cast<T*>(base_ + at - before) = *reinterpret_cast<const T*>(buffer_ + at);
     }
     static void stream_line(char* to, const char* from) {
 #if SPARSEFAST_ISA_LEVEL >= 4

@@ -1,14 +1,40 @@
-"""What the commands on photographs have in common: where they write, and what they print."""
+"""What the commands on photographs have in common: how they read, where they write, and what they print."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sparsefast.images.picture import Picture
+from sparsefast.images.reading import read
 from sparsefast.images.writing import check_not_input, check_target
+
+
+def read_quietly(path: str) -> Picture:
+    """`read`, without what libtiff says of a file on its way; what stops it is raised."""
+    with _no_stderr():
+        return read(path)
+
+
+@contextlib.contextmanager
+def _no_stderr() -> Iterator[None]:
+    """The descriptor itself leads nowhere: libraries in C write to it past Python. It is one for all threads."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +70,10 @@ def check_out(out: str | os.PathLike[str], photo: str, force: bool) -> None:
 
 def say(lines: Iterable[tuple[str, str]]) -> None:
     """Print a label and a text a line."""
+    # The name of a file can have letters that the terminal's encoding lacks; its picture is written by now.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     for label, text in lines:
-        print(f"{label:<10} {text}")
+        print(f"{label:<10} {text}".encode(encoding, "backslashreplace").decode(encoding))
 
 
 def describe(label: str, path: str, picture: Picture) -> list[tuple[str, str]]:

@@ -12,7 +12,6 @@ import numpy as np
 from sparsefast.images.commands import common
 from sparsefast.images.metrics import RADIUS, mse, psnr, ssim
 from sparsefast.images.picture import Picture
-from sparsefast.images.reading import read
 from sparsefast.images.values import to_float
 
 WINDOW = 2 * RADIUS + 1
@@ -28,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`sparsefast compare`."""
-    a, b = read(args.a), read(args.b)
+    a, b = common.read_quietly(args.a), common.read_quietly(args.b)
     if (a.width, a.height) != (b.width, b.height):
         raise ValueError(f"{args.a} is {a.width} x {a.height} pixels and {args.b} {b.width} x {b.height}")
     if (a.pixels.ndim, a.alpha is None) != (b.pixels.ndim, b.alpha is None):

@@ -11,7 +11,6 @@ from sparsefast.images.commands import common
 from sparsefast.images.formats import format_of
 from sparsefast.images.masks import KINDS, make_mask
 from sparsefast.images.picture import Picture
-from sparsefast.images.reading import read
 from sparsefast.images.writing import check_target, write
 
 
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     common.check_seed(args.seed)
     out = args.out if args.out is not None else str(common.beside(args.photo, "mask"))
     _check_out(out, args)
-    picture = read(args.photo)
+    picture = common.read_quietly(args.photo)
     known = make_mask(args.kind, (picture.height, picture.width), args.keep, args.seed)
     written = [out]
     left_out: tuple[str, ...] = ()
