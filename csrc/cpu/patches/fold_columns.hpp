@@ -13,7 +13,6 @@ class FoldColumns {
    public:
     FoldColumns(const FoldProblem& p, const FoldTasks& tasks, void* scratch)
         : p_(p), tasks_(tasks), stride_(stride(p)), order_(stride_, false), sums_(static_cast<S*>(scratch)) {
-        ahead_ = p.grid.y.count * p.grid.x.count;
         weights_ = sums_ + most(p, tasks);
         line_ = weights_ + most(p, tasks);
         converted_ = line_ + tasks.width + stride_ + PhaseOrder<S>::padding(stride_);
@@ -56,6 +55,10 @@ class FoldColumns {
         const PatchAxis &ay = p_.grid.y, &ax = p_.grid.x;
         const int64_t n_patches = ay.count * ax.count, evenly = regular(ax);
         const S* const window = static_cast<const S*>(p_.window);
+        const int64_t last_phase = (ax.patch - 1) % stride_, last_shift = (ax.patch - 1) / stride_ - t.x0 / stride_;
+        const E* const planes_of_c =
+            c < 0 ? nullptr
+                  : static_cast<const E*>(p_.patches) + (t.b * p_.channels + c) * ay.patch * ax.patch * n_patches;
         const S* const factors = p_.confidence ? static_cast<const S*>(p_.confidence) + t.b * n_patches : nullptr;
         for (int64_t ki = ay.patch - 1; ki >= 0; --ki) {
             // Rows i of the grid with start_of(i) + ki in [y0, y1).
@@ -63,27 +66,26 @@ class FoldColumns {
             int64_t i = low <= 0 ? 0 : (low + ay.stride - 1) / ay.stride;
             if (i > ay.count - 1) i = ay.count - 1;
             if (start_of(ay, i) < low) continue;
-            for (int64_t kj = ax.patch - 1; kj >= 0; --kj) {
-                // Patch j adds to pixel j * stride + kj: place j + kj / stride of phase kj % stride.
-                const int64_t phase = kj % stride_, shift = kj / stride_ - t.x0 / stride_;
-                const int64_t from = shift < 0 ? -shift : 0;
-                const int64_t to = evenly < phases.length - shift ? evenly : phases.length - shift;
-                const bool last_too = evenly < ax.count && ax.last + kj >= t.x0 && ax.last + kj < t.x1;
-                const S weight = window ? window[ki * ax.patch + kj] : S(1);
-                const E* const plane =
-                    c < 0 ? nullptr
-                          : static_cast<const E*>(p_.patches) +
-                                (((t.b * p_.channels + c) * ay.patch + ki) * ax.patch + kj) * n_patches;
-                for (int64_t row = i; row < ay.count && start_of(ay, row) < high; ++row) {
-                    const int64_t y = start_of(ay, row) + ki - t.y0, l = row * ax.count;
+            // All places of a row in turn: its sums stay in registers and the first-level cache, and as many planes are
+            // read side by side as a processor follows.
+            for (; i < ay.count && start_of(ay, i) < high; ++i) {
+                const int64_t y = start_of(ay, i) + ki - t.y0, l = i * ax.count;
+                int64_t phase = last_phase, shift = last_shift;
+                for (int64_t kj = ax.patch - 1; kj >= 0; --kj) {
+                    // Patch j adds to pixel j * stride + kj: place j + shift of its phase.
+                    const int64_t from = shift < 0 ? -shift : 0;
+                    const int64_t to = evenly < phases.length - shift ? evenly : phases.length - shift;
+                    const S weight = window ? window[ki * ax.patch + kj] : S(1);
+                    const E* const plane = planes_of_c ? planes_of_c + (ki * ax.patch + kj) * n_patches : nullptr;
                     const auto add_from = [&](S* at, int64_t j, int64_t n) {
                         run(at, plane ? plane + l + j : nullptr, weight, factors ? factors + l + j : nullptr, n);
                     };
                     if (to > from) add_from(phases.row(sums, phase, y) + shift + from, from, to - from);
-                    if (last_too) {
-                        const int64_t x = ax.last + kj - t.x0;
+                    const int64_t x = ax.last + kj - t.x0;
+                    if (evenly < ax.count && x >= 0 && x < t.width())
                         add_from(phases.row(sums, x % stride_, y) + x / stride_, ax.count - 1, 1);
-                    }
+                    shift -= phase == 0;
+                    phase = phase == 0 ? stride_ - 1 : phase - 1;
                 }
             }
         }
@@ -97,9 +99,6 @@ class FoldColumns {
                 for (int64_t i = 0; i < n; ++i) to[i] += weight;
             return;
         }
-        // The next plane is the one before this, too far away for the processor to see it coming.
-        constexpr int64_t line = 64 / sizeof(E);
-        for (int64_t i = 0; i < n; i += line) __builtin_prefetch(from - ahead_ + i);
         const S* const x = numbers(from, n, converted_);
         if (factors)
             add(to, x, weight, factors, n);
@@ -114,7 +113,6 @@ class FoldColumns {
     int64_t stride_;
     PhaseOrder<S> order_;
     S *sums_, *weights_, *line_, *converted_;
-    int64_t ahead_;  // elements between planes
 };
 
 }  // namespace

@@ -105,6 +105,7 @@ class Unfold {
         const int64_t evenly = regular(ax);
         for (int64_t ki = 0; ki < ay.patch; ++ki)
             for (int64_t kj = 0; kj < ax.patch; ++kj) {
+                const int64_t of_first = kj % ax.stride * length + kj / ax.stride;
                 const auto each = [&](auto writer) {
                     const int64_t reach = kj < ax.size ? (ax.size - 1 - kj) / ax.stride + 1 : 0;
                     const int64_t seen = evenly < reach ? evenly : reach, x = ax.last + kj;
@@ -115,7 +116,7 @@ class Unfold {
                             continue;
                         }
                         const T* const from = phases + (y - y0) * row;
-                        writer.padded_run(from + kj % ax.stride * length + kj / ax.stride, seen);
+                        writer.padded_run(from + of_first, seen);
                         if (seen < evenly) writer.zeros(evenly - seen);
                         if (evenly < ax.count) writer.run(from + x % ax.stride * length + x / ax.stride, 1, 1);
                     }
