@@ -14,7 +14,7 @@ from sparsefast import dispatch
 from sparsefast.prepared import PreparedDictionary
 
 BACKENDS = sparsefast.backends("omp", device="cpu")
-OPS = dispatch.op_names()
+OPS = tuple(op for op in dispatch.op_names() if op not in ("unfold", "fold"))  # which have no dictionary
 RNG = np.random.default_rng(0)
 X, D = RNG.standard_normal((20, 9)).astype("f"), RNG.standard_normal((17, 9)).astype("f")
 

@@ -52,8 +52,9 @@ def test_fold_is_differentiated_by_patches_window_and_confidence(places, layout,
         )
 
     for inputs in ((p,), (p, window, confidence)):
-        assert gradcheck(call, inputs)
-        assert gradgradcheck(call, inputs)
+        # In a random direction: element by element it takes seconds.
+        assert gradcheck(call, inputs, fast_mode=True)
+        assert gradgradcheck(call, inputs, fast_mode=True)
 
 
 def test_one_confidence_for_all_images_gets_the_sum_of_their_gradients():

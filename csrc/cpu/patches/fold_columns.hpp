@@ -41,6 +41,9 @@ class FoldColumns {
     }
 
    private:
+    // Whether elements are the numbers that are summed.
+    static constexpr bool kSummedAsGiven = sizeof(E) >= 4;
+
     // Patches that start a whole image apart, or more, are as if just that: only the first of them is in the image.
     static int64_t stride(const FoldProblem& p) {
         return p.grid.x.stride < p.grid.x.size ? p.grid.x.stride : p.grid.x.size;
@@ -55,7 +58,7 @@ class FoldColumns {
         const PatchAxis &ay = p_.grid.y, &ax = p_.grid.x;
         const int64_t n_patches = ay.count * ax.count, evenly = regular(ax);
         const S* const window = static_cast<const S*>(p_.window);
-        const int64_t last_phase = (ax.patch - 1) % stride_, last_shift = (ax.patch - 1) / stride_ - t.x0 / stride_;
+        const int64_t length = phases.length;
         const E* const planes_of_c =
             c < 0 ? nullptr
                   : static_cast<const E*>(p_.patches) + (t.b * p_.channels + c) * ay.patch * ax.patch * n_patches;
@@ -66,28 +69,78 @@ class FoldColumns {
             int64_t i = low <= 0 ? 0 : (low + ay.stride - 1) / ay.stride;
             if (i > ay.count - 1) i = ay.count - 1;
             if (start_of(ay, i) < low) continue;
-            // All places of a row in turn: its sums stay in registers and the first-level cache, and as many planes are
-            // read side by side as a processor follows.
+            // All places kj in turn: so a row's sums stay in registers, and as many planes are read side by side as a
+            // processor follows.
             for (; i < ay.count && start_of(ay, i) < high; ++i) {
                 const int64_t y = start_of(ay, i) + ki - t.y0, l = i * ax.count;
-                int64_t phase = last_phase, shift = last_shift;
-                for (int64_t kj = ax.patch - 1; kj >= 0; --kj) {
-                    // Patch j adds to pixel j * stride + kj: place j + shift of its phase.
-                    const int64_t from = shift < 0 ? -shift : 0;
-                    const int64_t to = evenly < phases.length - shift ? evenly : phases.length - shift;
-                    const S weight = window ? window[ki * ax.patch + kj] : S(1);
-                    const E* const plane = planes_of_c ? planes_of_c + (ki * ax.patch + kj) * n_patches : nullptr;
-                    const auto add_from = [&](S* at, int64_t j, int64_t n) {
-                        run(at, plane ? plane + l + j : nullptr, weight, factors ? factors + l + j : nullptr, n);
+                const auto add_from = [&](int64_t kj, S* at, int64_t j, int64_t n) {
+                    run(at, planes_of_c ? planes_of_c + (ki * ax.patch + kj) * n_patches + l + j : nullptr,
+                        window ? window[ki * ax.patch + kj] : S(1), factors ? factors + l + j : nullptr, n);
+                };
+                for (int64_t phase = 0; phase < stride_ && phase < ax.patch; ++phase) {
+                    // Places kj = phase + a stride, whose patch j adds to place j + a - x0 / stride of the phase.
+                    const int64_t most = (ax.patch - 1 - phase) / stride_, x0 = t.x0 / stride_;
+                    S* const row = phases.row(sums, phase, y);
+                    int64_t begin = most > x0 ? most - x0 : 0, end = evenly - x0 < length ? evenly - x0 : length;
+                    if (end <= begin || factors || !planes_of_c || !kSummedAsGiven) begin = end = length;
+                    const auto edges = [&](int64_t low, int64_t high) {
+                        for (int64_t a = most; a >= 0; --a) {
+                            const int64_t from = a - x0 > low ? a - x0 : low;
+                            const int64_t to = evenly + a - x0 < high ? evenly + a - x0 : high;
+                            if (to > from) add_from(phase + a * stride_, row + from, from - a + x0, to - from);
+                        }
                     };
-                    if (to > from) add_from(phases.row(sums, phase, y) + shift + from, from, to - from);
+                    edges(0, begin);
+                    if constexpr (kSummedAsGiven)
+                        if (begin < end) {
+                            const int64_t first = ki * ax.patch + phase;
+                            inner(row, planes_of_c + first * n_patches + l + x0, stride_ * n_patches - 1,
+                                  window ? window + first : nullptr, most, begin, end);
+                        }
+                    edges(end, length);
+                }
+                for (int64_t kj = ax.patch - 1; kj >= 0 && evenly < ax.count; --kj) {
                     const int64_t x = ax.last + kj - t.x0;
-                    if (evenly < ax.count && x >= 0 && x < t.width())
-                        add_from(phases.row(sums, x % stride_, y) + x / stride_, ax.count - 1, 1);
-                    shift -= phase == 0;
-                    phase = phase == 0 ? stride_ - 1 : phase - 1;
+                    if (x >= 0 && x < t.width())
+                        add_from(kj, phases.row(sums, x % stride_, y) + x / stride_, ax.count - 1, 1);
                 }
             }
+        }
+    }
+
+    // Places [begin, end) of a phase, to which all of its planes add: sums are read and written once for all. Plane a
+    // has for place m the element first[a * step + m].
+    void inner(S* row, const S* first, int64_t step, const S* window, int64_t most, int64_t begin, int64_t end) const {
+        constexpr int64_t lanes = Lanes<S>::n;
+        int64_t m = begin;
+        for (; m + 4 * lanes <= end; m += 4 * lanes) {
+            Vec<S> sum[4];
+#pragma GCC unroll 4
+            for (int v = 0; v < 4; ++v) sum[v] = load(row + m + v * lanes);
+            for (int64_t a = most; a >= 0; --a) {
+                const S* const from = first + a * step + m;
+                if (window) {
+#pragma GCC unroll 4
+                    for (int v = 0; v < 4; ++v) sum[v] += window[a * stride_] * load(from + v * lanes);
+                } else {
+#pragma GCC unroll 4
+                    for (int v = 0; v < 4; ++v) sum[v] += load(from + v * lanes);
+                }
+            }
+#pragma GCC unroll 4
+            for (int v = 0; v < 4; ++v) store(row + m + v * lanes, sum[v]);
+        }
+        for (; m < end; m += lanes) {
+            const int64_t n = end - m < lanes ? end - m : lanes;
+            Vec<S> sum = load_some(row + m, n);
+            for (int64_t a = most; a >= 0; --a) {
+                const Vec<S> v = load_some(first + a * step + m, n);
+                sum += window ? window[a * stride_] * v : v;
+            }
+            if (n == lanes)
+                store(row + m, sum);
+            else
+                store_first(row + m, sum, n);
         }
     }
 
