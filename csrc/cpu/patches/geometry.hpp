@@ -50,7 +50,7 @@ struct UnfoldTasks {
 
 // A tile of sums that stays in the first-level cache, or just behind it, while patches stream by.
 constexpr int64_t kFoldBytes = int64_t(1) << 18;
-constexpr int64_t kFoldWidth = 512;
+constexpr int64_t kFoldWidth = 512, kFoldRows = 16, kFoldTasks = 16;
 constexpr int64_t kFoldChannels = 8;
 
 // Tasks are (image, group of channels, tile of the image).
@@ -73,6 +73,9 @@ struct FoldTasks {
             width = between(1, w, (stride < kFoldWidth ? kFoldWidth / stride : 1) * stride);
             const int64_t a_row = width * sum_size * (p.rows ? group : 1);
             height = between(1, kFoldBytes / a_row, h);
+            // A single picture should keep some threads busy.
+            const int64_t others = p.batch * ceil_div(p.channels, group) * ceil_div(w, width);
+            while (height >= 2 * kFoldRows && others * ceil_div(h, height) < kFoldTasks) height /= 2;
         }
         rows = ceil_div(h, height);
         cols = ceil_div(w, width);
