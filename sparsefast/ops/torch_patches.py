@@ -32,9 +32,16 @@ _PLACES = "SymInt[2] patch, SymInt[2] stride, str border, str layout, str? backe
 
 
 def _unfold(
-    images: Tensor, centers: Tensor | None, patch: Any, stride: Any, border: str, layout: str, backend: str | None
+    images: Tensor,
+    centers: Tensor | None,
+    patch: Any,
+    stride: Any,
+    border: str,
+    layout: str,
+    backend: str | None,
+    out: Tensor | None = None,
 ) -> Tensor:
-    return run_unfold(images, tuple(patch), tuple(stride), border, layout, centers, None, backend, views=False)
+    return run_unfold(images, tuple(patch), tuple(stride), border, layout, centers, out, backend, views=False)
 
 
 def _unfold_fake(
@@ -69,12 +76,13 @@ def _fold(
     border: str,
     layout: str,
     backend: str | None,
+    out: Tensor | None = None,
 ) -> Tensor:
     w = weights if window is None else window
     call = check_fold(
         patches, tuple(size), tuple(patch), tuple(stride), border, layout, w, confidence, normalize, centers
     )
-    return run_fold(call, patches, w, confidence, normalize, None, backend)
+    return run_fold(call, patches, w, confidence, normalize, out, backend)
 
 
 def _fold_fake(
@@ -240,39 +248,12 @@ fold_op = define(
 )
 
 
-def _unfold_out(
-    images: Tensor,
-    centers: Tensor | None,
-    patch: Any,
-    stride: Any,
-    border: str,
-    layout: str,
-    backend: str | None,
-    out: Tensor,
-) -> None:
-    run_unfold(images, tuple(patch), tuple(stride), border, layout, centers, out, backend)
+def _unfold_out(*arguments: Any) -> None:
+    _unfold(*arguments)
 
 
-def _fold_out(
-    patches: Tensor,
-    window: Tensor | None,
-    confidence: Tensor | None,
-    centers: Tensor | None,
-    size: Any,
-    weights: str,
-    normalize: bool,
-    patch: Any,
-    stride: Any,
-    border: str,
-    layout: str,
-    backend: str | None,
-    out: Tensor,
-) -> None:
-    w = weights if window is None else window
-    call = check_fold(
-        patches, tuple(size), tuple(patch), tuple(stride), border, layout, w, confidence, normalize, centers
-    )
-    run_fold(call, patches, w, confidence, normalize, out, backend)
+def _fold_out(*arguments: Any) -> None:
+    _fold(*arguments)
 
 
 def _define_out(schema: str, implementation: Any) -> Any:
