@@ -156,19 +156,7 @@ class FoldRows {
     case N:                                                                       \
         for (int64_t i = 0; i < n; ++i, to += width, from += N) add(to, from, N); \
         break;
-            SF_WIDTH(1)
-            SF_WIDTH(2)
-            SF_WIDTH(3)
-            SF_WIDTH(4)
-            SF_WIDTH(5)
-            SF_WIDTH(6)
-            SF_WIDTH(7)
-            SF_WIDTH(8)
-            SF_WIDTH(9)
-            SF_WIDTH(10)
-            SF_WIDTH(11)
-            SF_WIDTH(12)
-            SF_WIDTH(16)
+            SF_PATCH_WIDTHS(SF_WIDTH)
 #undef SF_WIDTH
             default:
                 for (int64_t i = 0; i < n; ++i, to += width, from += pw) add(to, from, pw);

@@ -202,19 +202,7 @@ class Unfold {
     case N:                                                                               \
         for (int64_t ki = 0; ki < ph; ++ki, row += sy) writer.template short_run<N>(row); \
         break;
-                SF_WIDTH(1)
-                SF_WIDTH(2)
-                SF_WIDTH(3)
-                SF_WIDTH(4)
-                SF_WIDTH(5)
-                SF_WIDTH(6)
-                SF_WIDTH(7)
-                SF_WIDTH(8)
-                SF_WIDTH(9)
-                SF_WIDTH(10)
-                SF_WIDTH(11)
-                SF_WIDTH(12)
-                SF_WIDTH(16)
+                SF_PATCH_WIDTHS(SF_WIDTH)
 #undef SF_WIDTH
                 default:
                     for (int64_t ki = 0; ki < ph; ++ki, row += sy) writer.run(row, pw, 1);

@@ -14,6 +14,10 @@
 namespace sparsefast {
 namespace {
 
+// Widths of patches that loops are unrolled for: rows of a patch are mostly too short for any other way.
+#define SF_PATCH_WIDTHS(CASE) \
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(16)
+
 // Elements are copied as unsigned integers of their size, whatever they are.
 typedef uint8_t Bits8 __attribute__((may_alias));
 typedef uint16_t Bits16 __attribute__((may_alias));
