@@ -21,13 +21,18 @@ if TYPE_CHECKING:
     from sparsefast.environment import info
     from sparsefast.estimators import SparseCoder as SparseCoder
     from sparsefast.kernels.status import Status
+    from sparsefast.ops.dictionary_stats import DictionaryStats
     from sparsefast.ops.fold import fold
     from sparsefast.ops.iht import iht
+    from sparsefast.ops.ksvd_update import DictionaryUpdate, ksvd_update
+    from sparsefast.ops.mod_update import mod_update
     from sparsefast.ops.nearest_code import NearestCode, nearest_code
     from sparsefast.ops.omp import omp
     from sparsefast.ops.omp_masked import omp_masked
+    from sparsefast.ops.online_update import online_update
     from sparsefast.ops.patch_places import coverage_map, patch_centers
     from sparsefast.ops.patch_weights import patch_window
+    from sparsefast.ops.replace_atoms import replace_atoms
     from sparsefast.ops.topk import topk
     from sparsefast.ops.unfold import unfold
     from sparsefast.outputs import release_memory
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 # function.
 _HOME = {
     "BackendUnavailable": "sparsefast.dispatch",
+    "DictionaryStats": "sparsefast.ops.dictionary_stats",
+    "DictionaryUpdate": "sparsefast.ops.ksvd_update",
     "NearestCode": "sparsefast.ops.nearest_code",
     "PreparedDictionary": "sparsefast.prepared",
     "SparseCode": "sparsefast.sparse_code",
@@ -50,14 +57,18 @@ _HOME = {
     "get_num_threads": "sparsefast.threads",
     "iht": "sparsefast.ops.iht",
     "info": "sparsefast.environment",
+    "ksvd_update": "sparsefast.ops.ksvd_update",
+    "mod_update": "sparsefast.ops.mod_update",
     "nearest_code": "sparsefast.ops.nearest_code",
     "omp": "sparsefast.ops.omp",
     "omp_masked": "sparsefast.ops.omp_masked",
+    "online_update": "sparsefast.ops.online_update",
     "overcomplete_dct": "sparsefast.dictionaries",
     "patch_centers": "sparsefast.ops.patch_places",
     "patch_window": "sparsefast.ops.patch_weights",
     "prepare": "sparsefast.prepared",
     "release_memory": "sparsefast.outputs",
+    "replace_atoms": "sparsefast.ops.replace_atoms",
     "set_num_threads": "sparsefast.threads",
     "topk": "sparsefast.ops.topk",
     "unfold": "sparsefast.ops.unfold",
@@ -67,6 +78,8 @@ _HOME = {
 # Without SparseCoder: `from sparsefast import *` would import scikit-learn for it.
 __all__ = [
     "BackendUnavailable",
+    "DictionaryStats",
+    "DictionaryUpdate",
     "NearestCode",
     "PreparedDictionary",
     "SparseCode",
@@ -78,14 +91,18 @@ __all__ = [
     "get_num_threads",
     "iht",
     "info",
+    "ksvd_update",
+    "mod_update",
     "nearest_code",
     "omp",
     "omp_masked",
+    "online_update",
     "overcomplete_dct",
     "patch_centers",
     "patch_window",
     "prepare",
     "release_memory",
+    "replace_atoms",
     "set_num_threads",
     "topk",
     "unfold",

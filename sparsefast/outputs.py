@@ -16,9 +16,9 @@ _UINT8 = np.dtype(np.uint8)
 _DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(np.float32) for name in ("float32", *COMPUTED_IN)}
 _DTYPES["float64"] = np.dtype(np.float64)
 
-_ELEMENTS: dict[str, np.dtype[Any]] = {name: np.dtype(name) for name in ("uint8", "float16", "float32", "float64")} | {
-    "bfloat16": np.dtype(np.int16)
-}
+_ELEMENTS: dict[str, np.dtype[Any]] = {
+    name: np.dtype(name) for name in ("uint8", "int64", "float16", "float32", "float64")
+} | {"bfloat16": np.dtype(np.int16)}
 
 # From this size on, outputs take memory that earlier outputs have left: fresh pages can cost more than the kernel.
 _LARGE = 1 << 16

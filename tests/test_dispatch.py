@@ -64,7 +64,7 @@ def extra_backend():
 def test_the_order_is_that_of_the_design():
     assert dispatch.backend_names() == ("cuda", "triton", "cpu", "numba", "reference")
     of_signals = ("omp", "ols", "positive", "omp_masked", "topk", "iht", "nearest_code")
-    assert dispatch.op_names() == (*of_signals, "unfold", "fold")
+    assert dispatch.op_names() == (*of_signals, "unfold", "fold", "ksvd_update", "dictionary_stats", "online_update")
 
 
 def test_auto_takes_the_first_that_can_run_and_never_the_reference(ran, monkeypatch):

@@ -60,6 +60,9 @@ PYBIND11_MODULE(_emulated, m) {
     m.def("order", [] { return emulation::order_name(emulation::order()); });
     m.def("set_shared_memory", &set_shared_memory, py::arg("bytes"), "What a block may have of it.");
     m.def("shared_memory", &emulation::shared_memory);
+    m.def("set_multiprocessors", &emulation::set_multiprocessors, py::arg("count"),
+          "How many blocks of a cooperative launch have room at once; 0 for a device that has no such launches.");
+    m.def("multiprocessors", &emulation::multiprocessors);
 #ifdef SPARSEFAST_EMULATION_KERNELS
     bind_cuda_omp(m);
     bind_cuda_patches(m);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/isa.hpp"
+#include "sparsefast/ksvd.hpp"
 #include "sparsefast/omp.hpp"
 #include "sparsefast/patches.hpp"
 
@@ -32,9 +33,23 @@ struct PatchKernels {
     void (*fold_range)(const FoldProblem&, int64_t begin, int64_t end, void* scratch);
 };
 
+// ksvd.cpp
+struct KsvdKernels {
+    int64_t (*sweep_bytes)(const KsvdProblem&, int n_threads);
+    void (*sweep_begin)(const KsvdProblem&, void* workspace, int n_threads);
+    void (*sweep_atoms)(const KsvdProblem&, int64_t begin, int64_t end, void* workspace, int n_threads);
+    void (*sweep_end)(const KsvdProblem&, void* workspace, int n_threads);
+    int64_t (*stats_bytes)(const StatsProblem&, int n_threads);
+    void (*stats_begin)(const StatsProblem&, void* workspace, int n_threads);
+    void (*stats_atoms)(const StatsProblem&, int64_t begin, int64_t end, void* workspace, int n_threads);
+    int64_t (*online_bytes)(const OnlineProblem&);
+    void (*online_range)(const OnlineProblem&, int64_t begin, int64_t end, void* workspace);
+};
+
 extern const OmpKernels omp_kernels_baseline, omp_kernels_v3, omp_kernels_v4;
 extern const CoderKernels coder_kernels_baseline, coder_kernels_v3, coder_kernels_v4;
 extern const PatchKernels patch_kernels_baseline, patch_kernels_v3, patch_kernels_v4;
+extern const KsvdKernels ksvd_kernels_baseline, ksvd_kernels_v3, ksvd_kernels_v4;
 
 // The name of a table in the object of this instruction set.
 #define SF_JOIN_(a, b) a##b

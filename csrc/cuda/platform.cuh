@@ -1,6 +1,7 @@
 // The one header of every CUDA source: the CUDA runtime under nvcc, its emulation under a host compiler.
 //
-// Beside what both have under CUDA's own names: SF_LAUNCH, SF_DYNAMIC_SHARED, DeviceGuard and shared_memory_limit.
+// Beside what both have under CUDA's own names: SF_LAUNCH, SF_LAUNCH_COOPERATIVE with resident_blocks and grid_barrier,
+// SF_DYNAMIC_SHARED, DeviceGuard and shared_memory_limit.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +32,13 @@ inline dim3 launch_extent(const T& size) {
 // const char* SF_LAUNCH((kernel<T, 128>), grid, block, shared_bytes, stream, args...): null, or why it failed. The
 // stream comes first in __VA_ARGS__. Nothing is launched on an empty grid; the text lives until the thread's next
 // launch.
-#define SF_LAUNCH(kernel, grid, block, shared_bytes, ...)                                                        \
-    ::sparsefast::launch(#kernel, kernel, ::sparsefast::launch_extent(grid), ::sparsefast::launch_extent(block), \
-                         static_cast<std::size_t>(shared_bytes), __VA_ARGS__)
+#define SF_LAUNCH(kernel, grid, block, shared_bytes, ...) \
+    SF_LAUNCH_AS(false, kernel, grid, block, shared_bytes, __VA_ARGS__)
+// The same for a kernel with a grid_barrier(), which all threads of all blocks must reach: at most as many blocks as
+// resident_blocks() says.
+#define SF_LAUNCH_COOPERATIVE(kernel, grid, block, shared_bytes, ...) \
+    SF_LAUNCH_AS(true, kernel, grid, block, shared_bytes, __VA_ARGS__)
+#define SF_LAUNCH_AS(cooperative, kernel, grid, block, shared_bytes, ...)                                         \
+    ::sparsefast::launch<cooperative>(#kernel, kernel, ::sparsefast::launch_extent(grid),                         \
+                                      ::sparsefast::launch_extent(block), static_cast<std::size_t>(shared_bytes), \
+                                      __VA_ARGS__)

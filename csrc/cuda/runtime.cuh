@@ -1,6 +1,7 @@
 // The seam of cuda/platform.cuh on a device: the CUDA runtime, and what it lacks.
 #pragma once
 
+#include <cooperative_groups.h>
 #include <cuda_runtime.h>
 #include <math.h>
 
@@ -31,22 +32,50 @@ inline const char* take_error(cudaError_t error) {
     return cudaGetErrorString(error);
 }
 
-template <typename... P, typename... A>
+// More than what any block may have without asking.
+inline const char* allow_shared(const void* function, std::size_t dynamic_bytes) {
+    constexpr std::size_t kWithoutAsking = std::size_t(48) << 10;
+    if (dynamic_bytes <= kWithoutAsking) return nullptr;
+    return take_error(
+        cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(dynamic_bytes)));
+}
+
+template <bool Cooperative, typename... P, typename... A>
 const char* launch(const char*, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t dynamic_bytes,
                    cudaStream_t stream, A&&... args) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return nullptr;
-    constexpr std::size_t kWithoutAsking = std::size_t(48) << 10;
     const void* function = reinterpret_cast<const void*>(kernel);
-    if (dynamic_bytes > kWithoutAsking) {
-        const cudaError_t error = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                       static_cast<int>(dynamic_bytes));
-        if (error != cudaSuccess) return take_error(error);
-    }
+    if (const char* error = allow_shared(function, dynamic_bytes)) return error;
     return [&](P... parameters) -> const char* {
         void* pointers[] = {const_cast<void*>(static_cast<const void*>(&parameters))..., nullptr};
+        if (Cooperative)
+            return take_error(cudaLaunchCooperativeKernel(function, grid, block, pointers, dynamic_bytes, stream));
         return take_error(cudaLaunchKernel(function, grid, block, pointers, dynamic_bytes, stream));
     }(static_cast<P>(args)...);
 }
+
+// How many blocks of a kernel the device, which is current, has room for at once. Null, or why it cannot launch it
+// cooperatively.
+template <typename... P>
+const char* resident_blocks(void (*kernel)(P...), int threads, std::size_t dynamic_bytes, int device, int* blocks) {
+    int cooperative = 0, multiprocessors = 0, of_each = 0;
+    const void* function = reinterpret_cast<const void*>(kernel);
+    if (const char* error = take_error(cudaDeviceGetAttribute(&cooperative, cudaDevAttrCooperativeLaunch, device)))
+        return error;
+    if (!cooperative) return "the device cannot launch a kernel cooperatively";
+    if (const char* error =
+            take_error(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device)))
+        return error;
+    if (const char* error = allow_shared(function, dynamic_bytes)) return error;
+    if (const char* error =
+            take_error(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_each, function, threads, dynamic_bytes)))
+        return error;
+    *blocks = multiprocessors * of_each;
+    return *blocks > 0 ? nullptr : "a multiprocessor has no room for a block";
+}
+
+// Waits for all threads of a cooperative launch, and makes what they wrote visible.
+__device__ __forceinline__ void grid_barrier() { cooperative_groups::this_grid().sync(); }
 
 // Makes a device current, and at the end of its scope the one that was.
 class DeviceGuard {

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import os
-import secrets
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
+from sparsefast.files import replace_file
 from sparsefast.images import limits, png16, ppm16, tiff
 from sparsefast.images.formats import Format, format_of, mode_in
 from sparsefast.images.picture import Picture
@@ -65,7 +64,7 @@ def write(
         left_out.append(f"{form.name} is written without a colour profile")
         picture = dataclasses.replace(picture, icc_profile=None)
     _encode(encoded, form, picture, path)
-    _replace(Path(path), encoded.getbuffer())
+    replace_file(path, encoded.getbuffer())
     if picture.exif is not None and not form.exif:
         left_out.append(f"{form.name} is written without EXIF data")
     return tuple(left_out)
@@ -133,36 +132,3 @@ def _encode(file: BinaryIO, form: Format, picture: Picture, path: str | os.PathL
         text = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} cannot be written as {form.name}: {text}") from error
     return None
-
-
-def _replace(path: Path, data: Any) -> None:
-    """Write data to a new file, which takes the place of `path` once it is whole."""
-    target = Path(os.path.realpath(path))
-    unfinished = target.with_name(f".sparsefast-{secrets.token_hex(8)}")
-    try:
-        # As for any new file, the process's umask decides who may read it.
-        with unfinished.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            unfinished.chmod(target.stat().st_mode & 0o777)
-        unfinished.replace(target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        # The system names no file, or the unfinished one, which would tell the reader nothing.
-        if isinstance(error, OSError):
-            raise type(error)(f"{path}: {error.strerror}") from None
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name last through a loss of power, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -27,3 +27,6 @@ for _op, _family in _FAMILIES.items():
 _OF_PATCHES = ("uint8", "float16", "bfloat16", "float32", "float64")
 for _op in ("unfold", "fold"):
     register_op(_op, _op, dict.fromkeys(_ON_CPU + _ON_GPU, _OF_PATCHES))
+
+for _op in ("ksvd_update", "dictionary_stats", "online_update"):
+    register_op(_op, "ksvd", dict.fromkeys(_ON_CPU, _SINGLE_AND_DOUBLE))

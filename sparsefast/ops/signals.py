@@ -124,18 +124,19 @@ def check_finite(
     """Raise ValueError where the arguments hold NaN or infinity, or a tolerance is negative; signals `x` (N, F) count
     where `mask` is true."""
     library = kind.library
-    _require_finite(op, "signals", x, library, mask)
+    require_finite(op, "signals", x, library, mask)
     prepared = isinstance(dictionary, PreparedDictionary)
-    _require_finite(op, name, dictionary.current() if prepared else kind.view(dictionary, dtype), library)
+    require_finite(op, name, dictionary.current() if prepared else kind.view(dictionary, dtype), library)
     if gram is not None:
-        _require_finite(op, "gram", kind.view(gram, dtype), library)
+        require_finite(op, "gram", kind.view(gram, dtype), library)
     if tol is not None and not isinstance(tol, float) and not (tol >= 0).all():
         where = int(library.argmax(~(tol >= 0) * 1))
         raise ValueError(f"{op}: tol holds {tol[where]} for signal {where}; it must be at least 0")
 
 
-def _require_finite(op: str, name: str, x: Array, library: Any, mask: Array | None = None) -> None:
-    rows = max(1, _CHUNK // x.shape[1])
+def require_finite(op: str, name: str, x: Array, library: Any, mask: Array | None = None) -> None:
+    """Raise ValueError where x (N, F) holds NaN or infinity, but for entries where `mask` is false."""
+    rows = max(1, _CHUNK // max(1, x.shape[1]))
     for first in range(0, x.shape[0], rows):
         good = library.isfinite(x[first : first + rows])
         if mask is not None:

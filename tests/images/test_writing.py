@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from sparsefast import files
 from sparsefast.images import formats, tiff, writing
 from sparsefast.images.metrics import psnr
 from sparsefast.images.picture import Picture
@@ -158,7 +159,7 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path, pho
             Path, "open", lambda self, mode, *a, **k: (Full if mode == "xb" else opened)(self, mode, *a, **k)
         )
     elif stage == "fsync":
-        monkeypatch.setattr(writing.os, "fsync", fail)
+        monkeypatch.setattr(files.os, "fsync", fail)
     else:
         monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(type(error)) as caught:

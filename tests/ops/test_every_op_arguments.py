@@ -13,7 +13,8 @@ TX, TD = in_torch(X, D)
 
 
 def test_the_rows_that_are_tested_are_those_of_the_grid():
-    assert (*NAMED, "unfold", "fold") == dispatch.op_names()  # those of images have tests of their own
+    of_images, of_dictionaries = ("unfold", "fold"), ("ksvd_update", "dictionary_stats", "online_update")
+    assert (*NAMED, *of_images, *of_dictionaries) == dispatch.op_names()  # the others have tests of their own
 
 
 def refusals(name):

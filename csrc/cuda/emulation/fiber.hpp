@@ -128,7 +128,7 @@ inline void fiber_began() {
 class Stacks {
    public:
     static constexpr std::size_t kBytes = std::size_t(128) << 10;  // for the local arrays of a thread, unoptimised
-    static constexpr int kMost = 1024;
+    static constexpr int kMost = 4096;                             // of all blocks that are alive at once
 
     Stacks() = default;
     Stacks(const Stacks&) = delete;

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <type_traits>
 
+#include "cuda/emulation/fiber.hpp"
 #include "cuda/emulation/vocabulary.hpp"
 
 namespace sparsefast {
@@ -24,16 +25,22 @@ const char* order_name(Order order);
 void set_shared_memory(int64_t bytes);
 int64_t shared_memory();
 
+// What a cooperative launch may count on, each with room for one block; SPARSEFAST_EMULATED_MULTIPROCESSORS, or 3, at
+// first. A device with none cannot launch cooperatively.
+void set_multiprocessors(int count);
+int multiprocessors();
+
 using Body = void (*)(void* context);
 
 // Null, or what went wrong: the text lives until this thread's next launch.
-const char* run(const char* kernel, dim3 grid, dim3 block, std::size_t dynamic_bytes, Body body, void* context);
+const char* run(const char* kernel, dim3 grid, dim3 block, std::size_t dynamic_bytes, bool cooperative, Body body,
+                void* context);
 
 void* dynamic_shared();
 
 }  // namespace emulation
 
-template <typename... P, typename... A>
+template <bool Cooperative, typename... P, typename... A>
 const char* launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t dynamic_bytes,
                    cudaStream_t, A&&... args) {
     static_assert((std::is_trivially_copyable<P>::value && ...), "arguments of a kernel are copied as bytes");
@@ -42,12 +49,19 @@ const char* launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block
         std::tuple<P...> parameters;
     } call{kernel, std::tuple<P...>(static_cast<P>(args)...)};
     return emulation::run(
-        name, grid, block, dynamic_bytes,
+        name, grid, block, dynamic_bytes, Cooperative,
         [](void* context) {
             const Call& call = *static_cast<const Call*>(context);
             std::apply(call.kernel, call.parameters);
         },
         &call);
+}
+
+template <typename... P>
+const char* resident_blocks(void (*)(P...), int threads, std::size_t, int, int* blocks) {
+    const int most = emulation::Stacks::kMost / threads, count = emulation::multiprocessors();
+    *blocks = count < most ? count : most;
+    return count > 0 ? nullptr : "the device cannot launch a kernel cooperatively";
 }
 
 class DeviceGuard {

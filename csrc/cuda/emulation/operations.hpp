@@ -29,7 +29,8 @@ enum class Operation : uint8_t {
     syncthreads,
     syncthreads_count,
     syncthreads_and,
-    syncthreads_or
+    syncthreads_or,
+    grid_barrier
 };
 
 // An operation and the line of the kernel that it is on, as one number: passing it must cost next to nothing.
@@ -137,6 +138,11 @@ SF_SWITCH int __syncthreads_and(int predicate, SF_SITE) {
 SF_SWITCH int __syncthreads_or(int predicate, SF_SITE) {
     return sparsefast::emulation::meet(SF_OPERATION(syncthreads_or), predicate != 0, {file, line});
 }
+
+namespace sparsefast {
+// Of a cooperative launch: all threads of all blocks.
+SF_SWITCH void grid_barrier(SF_SITE) { emulation::meet(SF_OPERATION(grid_barrier), false, {file, line}); }
+}  // namespace sparsefast
 
 #undef SF_SITE
 #undef SF_OPERATION

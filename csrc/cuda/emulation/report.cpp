@@ -9,10 +9,10 @@ namespace sparsefast {
 namespace emulation {
 namespace {
 
-constexpr const char* kOperations[] = {"__shfl_sync",     "__shfl_xor_sync", "__shfl_down_sync",    "__shfl_up_sync",
-                                       "__ballot_sync",   "__any_sync",      "__all_sync",          "__reduce_max_sync",
-                                       "__syncwarp",      "__syncthreads",   "__syncthreads_count", "__syncthreads_and",
-                                       "__syncthreads_or"};
+constexpr const char* kOperations[] = {
+    "__shfl_sync",         "__shfl_xor_sync",   "__shfl_down_sync",  "__shfl_up_sync", "__ballot_sync",
+    "__any_sync",          "__all_sync",        "__reduce_max_sync", "__syncwarp",     "__syncthreads",
+    "__syncthreads_count", "__syncthreads_and", "__syncthreads_or",  "grid_barrier"};
 
 std::string hexadecimal(unsigned v) {
     std::string text;
@@ -34,7 +34,27 @@ std::string describe(const Thread& thread, bool of_warp) {
 struct Group {
     std::string state;
     std::vector<std::pair<int, int>> runs;
+
+    void add(int i) {
+        if (!runs.empty() && runs.back().second == i - 1)
+            runs.back().second = i;
+        else
+            runs.push_back({i, i});
+    }
 };
+
+std::string in_words(const char* what, const std::vector<Group>& groups) {
+    std::string text;
+    for (const Group& group : groups) {
+        text += (text.empty() ? "" : "; ") + std::string(what);
+        for (const auto& [first, last] : group.runs) {
+            if (&first != &group.runs.front().first) text += ", ";
+            text += std::to_string(first) + (first == last ? "" : "-" + std::to_string(last));
+        }
+        text += " " + group.state;
+    }
+    return text;
+}
 
 }  // namespace
 
@@ -65,22 +85,24 @@ std::string Machine::who_waits() const {
         std::size_t g = 0;
         while (g < groups.size() && groups[g].state != state) ++g;
         if (g == groups.size()) groups.push_back({state, {}});
-        std::vector<std::pair<int, int>>& runs = groups[g].runs;
-        if (!runs.empty() && runs.back().second == t - 1)
-            runs.back().second = t;
-        else
-            runs.push_back({t, t});
+        groups[g].add(t);
     }
-    std::string text;
-    for (const Group& group : groups) {
-        text += (text.empty() ? "threads " : "; threads ");
-        for (const auto& [first, last] : group.runs) {
-            if (&first != &group.runs.front().first) text += ", ";
-            text += std::to_string(first) + (first == last ? "" : "-" + std::to_string(last));
-        }
-        text += " " + group.state;
+    return in_words("threads ", groups);
+}
+
+// Of a cooperative launch, whose blocks have run until they waited or ended: nothing if they met at one barrier, or all
+// have ended.
+std::string Machine::why_not_together(int n_blocks) const {
+    std::vector<Group> groups;
+    for (int b = 0; b < n_blocks; ++b) {
+        const std::string state =
+            rooms_[b]->ended ? "have ended" : "wait at " + describe(rooms_[b]->threads[0], /*of_warp=*/false);
+        std::size_t g = 0;
+        while (g < groups.size() && groups[g].state != state) ++g;
+        if (g == groups.size()) groups.push_back({state, {}});
+        groups[g].add(b);
     }
-    return text;
+    return groups.size() == 1 ? "" : kernel_name() + ": the blocks do not meet: " + in_words("blocks ", groups);
 }
 
 void Machine::fail(const char* what) {

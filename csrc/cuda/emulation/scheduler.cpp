@@ -45,13 +45,14 @@ int source_lane(Operation operation, int lane, int source, int width) {
 
 }  // namespace
 
-const char* run(const char* kernel, dim3 grid, dim3 block, std::size_t dynamic_bytes, Body body, void* context) {
+const char* run(const char* kernel, dim3 grid, dim3 block, std::size_t dynamic_bytes, bool cooperative, Body body,
+                void* context) {
     static thread_local std::unique_ptr<Machine> own;
     if (!own) own.reset(new (std::nothrow) Machine());
     if (!own) return "no memory for a launch";
     if (shared_bytes() < 0) return "shared memory cannot be found: the linker did not keep the order of its files";
     machine = own.get();
-    return machine->launch(kernel, grid, block, dynamic_bytes, body, context);
+    return machine->launch(kernel, grid, block, dynamic_bytes, cooperative, body, context);
 }
 
 // The first function of every fiber.
@@ -99,22 +100,36 @@ inline Turn Machine::wait() {
     return {own, &threads_[current_].fiber};
 }
 
-bool Machine::reserve(dim3 block, std::size_t dynamic_bytes) {
+bool Machine::reserve(int rooms, dim3 block, std::size_t dynamic_bytes) {
     n_threads_ = static_cast<int>(block.x * block.y * block.z);
-    if (!stacks_.reserve(n_threads_)) return false;
+    dynamic_bytes_ = dynamic_bytes;
+    if (!stacks_.reserve(rooms * n_threads_)) return false;
     const std::size_t bytes = dynamic_bytes + kBehind + kSharedAlignment;
     try {
-        if (dynamic_memory_.size() < bytes) dynamic_memory_.resize(bytes);
+        while (static_cast<int>(rooms_.size()) < rooms) rooms_.push_back(std::make_unique<Room>());
+        for (int r = 0; r < rooms; ++r) {
+            Room& room = *rooms_[r];
+            if (room.dynamic_memory.size() < bytes) room.dynamic_memory.resize(bytes);
+            if (rooms > 1) room.statics.resize(static_cast<std::size_t>(shared_bytes()));
+            const uintptr_t start = reinterpret_cast<uintptr_t>(room.dynamic_memory.data());
+            room.dynamic =
+                reinterpret_cast<char*>((start + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment);
+        }
     } catch (const std::bad_alloc&) {
         return false;
     }
-    const uintptr_t start = reinterpret_cast<uintptr_t>(dynamic_memory_.data());
-    dynamic_ = reinterpret_cast<char*>((start + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment);
-    dynamic_bytes_ = dynamic_bytes;
     return true;
 }
 
-void Machine::begin_block() {
+void Machine::enter(int room) {
+    room_ = rooms_[room].get();
+    threads_ = room_->threads;
+    warps_ = room_->warps;
+}
+
+void Machine::begin_block(int room) {
+    enter(room);
+    parked_ = false;
     n_ended_ = n_arrived_ = n_true_ = 0;
     ready_warps_ = 0;
     const dim3 size = blockDim;
@@ -122,11 +137,11 @@ void Machine::begin_block() {
     for (int t = 0; t < n_threads_; ++t) {
         Thread& thread = threads_[t];
         thread.index = index;
-        copies_[t].clear();
-        copy_groups_[t] = 0;
+        room_->copies[t].clear();
+        room_->copy_groups[t] = 0;
         // Tops of stacks a multiple of 4 KiB apart would compete for the few places that a cache has for such
         // addresses.
-        fiber_prepare(thread.fiber, stacks_.at(t), Stacks::kBytes, t * 192 % 4096, thread_main);
+        fiber_prepare(thread.fiber, stacks_.at(room * n_threads_ + t), Stacks::kBytes, t * 192 % 4096, thread_main);
         if (++index.x == size.x) {
             index.x = 0;
             if (++index.y == size.y) index.y = 0, ++index.z;
@@ -139,24 +154,47 @@ void Machine::begin_block() {
         warp.waiting = warp.arrived = warp.ended = 0;
         ready_warps_ |= 1u << w;
     }
-    std::memset(dynamic_, kPoison, dynamic_bytes_ + kBehind);
+    std::memset(room_->dynamic, kPoison, dynamic_bytes_ + kBehind);
     std::memset(sparsefast_emulation_shared_begin, kPoison, static_cast<std::size_t>(shared_bytes()));
 }
 
 void Machine::run_block() {
-    begin_block();
     current_ = pick();
     threadIdx = threads_[current_].index;
     fiber_switch(caller_, threads_[current_].fiber);
     if (!error_.empty()) return;
-    if (n_ended_ < n_threads_)
+    if (n_ended_ < n_threads_ && !parked_)
         error_ = where() + who_waits();
     else if (overrun())
         error_ = where() + "wrote past its " + std::to_string(dynamic_bytes_) + " bytes of dynamic shared memory";
 }
 
+// Leaves the block that runs as it is, for another to run.
+void Machine::pause() {
+    room_->index = blockIdx;
+    room_->random = random_;
+    room_->barrier = barrier_;
+    room_->ended = !parked_;
+    std::memcpy(room_->statics.data(), sparsefast_emulation_shared_begin, room_->statics.size());
+}
+
+// Goes on with a block that waited for the grid, of which all blocks have come.
+void Machine::resume(int room) {
+    enter(room);
+    blockIdx = room_->index;
+    random_ = room_->random;
+    parked_ = false;
+    n_ended_ = n_arrived_ = n_true_ = 0;
+    for (int w = 0; w * kLanes < n_threads_; ++w) {
+        warps_[w].ready = warps_[w].exist;
+        warps_[w].arrived = 0;
+        ready_warps_ |= 1u << w;
+    }
+    std::memcpy(sparsefast_emulation_shared_begin, room_->statics.data(), room_->statics.size());
+}
+
 bool Machine::overrun() const {
-    const char* behind = dynamic_ + dynamic_bytes_;
+    const char* behind = room_->dynamic + dynamic_bytes_;
     for (std::size_t i = 0; i < kBehind; ++i) {
         if (behind[i] != static_cast<char>(kPoison)) return true;
     }
@@ -228,10 +266,14 @@ Turn Machine::block_operation(Stop stop, const char* file, bool predicate) {
     thread.stop = stop.code;
     thread.file = file;
     warps_[current_ / kLanes].arrived |= 1u << current_ % kLanes;
+    if (stop.operation() == Operation::grid_barrier && !cooperative_)
+        fail("a barrier of the grid, in a launch that is not cooperative: ");
     if (n_arrived_ == 0) barrier_ = stop.code;
     if (stop.code != barrier_) fail("threads of one block meet at different barriers: ");
     n_true_ += predicate;
-    if (++n_arrived_ == n_threads_) {
+    if (++n_arrived_ == n_threads_ && stop.operation() == Operation::grid_barrier) {
+        parked_ = true;
+    } else if (n_arrived_ == n_threads_) {
         if (stop.operation() != Operation::syncthreads) {
             const int result = stop.operation() == Operation::syncthreads_count ? n_true_
                                : stop.operation() == Operation::syncthreads_and ? n_true_ == n_threads_
@@ -253,7 +295,7 @@ bool Machine::is_shared(const void* address, std::size_t bytes) const {
         const uintptr_t a = reinterpret_cast<uintptr_t>(address);
         return a >= reinterpret_cast<uintptr_t>(begin) && a + bytes <= reinterpret_cast<uintptr_t>(end);
     };
-    return within(dynamic_, dynamic_ + dynamic_bytes_) ||
+    return within(room_->dynamic, room_->dynamic + dynamic_bytes_) ||
            within(sparsefast_emulation_shared_begin, sparsefast_emulation_shared_end);
 }
 
@@ -263,15 +305,15 @@ void Machine::copy_start(const Copy& copy) {
         fail("copy_async with an address that is not a multiple of its size: ");
     if (!is_shared(copy.to, copy.bytes)) fail("copy_async to what is not shared memory: ");
     std::memset(copy.to, kPoison, copy.bytes);
-    copies_[current_].push_back(copy);
-    copies_[current_].back().group = copy_groups_[current_];
+    room_->copies[current_].push_back(copy);
+    room_->copies[current_].back().group = room_->copy_groups[current_];
 }
 
 void Machine::copy_wait(int groups) {
-    std::vector<Copy>& copies = copies_[current_];
+    std::vector<Copy>& copies = room_->copies[current_];
     std::size_t kept = 0;
     for (const Copy& copy : copies) {
-        if (copy.group < copy_groups_[current_] - groups)
+        if (copy.group < room_->copy_groups[current_] - groups)
             std::memcpy(copy.to, copy.from, copy.bytes);
         else
             copies[kept++] = copy;

@@ -1,0 +1,98 @@
+"""Codes to update dictionaries with, and the kernels of each backend behind one way to call them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import sparsefast
+from sparsefast import dispatch
+
+BACKENDS = sparsefast.backends("ksvd_update", device="cpu")
+
+
+class Case(NamedTuple):
+    signals: np.ndarray
+    dictionary: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    counts: np.ndarray
+
+
+class Updated(NamedTuple):
+    atoms: np.ndarray
+    coefficients: np.ndarray
+    errors: np.ndarray
+    usage: np.ndarray
+
+
+def case(n=300, n_features=16, n_atoms=24, n_nonzero=3, dtype="float64", index="int32", seed=0) -> Case:
+    """Gaussian signals; random supports of 0 to n_nonzero atoms with their least-squares coefficients, as omp leaves
+    them, so that the sign of a coefficient is anything."""
+    rng = np.random.default_rng(seed)
+    x, d = rng.standard_normal((n, n_features)), rng.standard_normal((n_atoms, n_features))
+    d /= np.linalg.norm(d, axis=1, keepdims=True)
+    counts = rng.integers(0, n_nonzero + 1, n).astype(np.int32)
+    indices, values = np.zeros((n, n_nonzero), index), np.zeros((n, n_nonzero))
+    for i, count in enumerate(counts):
+        support = rng.permutation(n_atoms)[:count]
+        indices[i, :count] = support
+        values[i, :count] = np.linalg.lstsq(d[support].T, x[i], rcond=None)[0]
+    return Case(x.astype(dtype), d.astype(dtype), indices, values.astype(dtype), counts)
+
+
+def update(c: Case, backend: str, *, exact=False, parallel=False, n_threads=1) -> Updated:
+    """Outputs are poisoned with NaN before the kernel writes them."""
+    dtype = c.signals.dtype
+    out = Updated(
+        np.full(c.dictionary.shape, np.nan, dtype),
+        np.full(c.values.shape, np.nan, dtype),
+        np.full(len(c.signals), np.nan, dtype),
+        np.full(len(c.dictionary), -7, np.int64),
+    )
+    module("ksvd_update", dtype, backend).ksvd_update(*c, exact, parallel, *out, n_threads)
+    return out
+
+
+def stats(c: Case, backend: str, n_threads=1, start=0.0) -> tuple[np.ndarray, ...]:
+    """A, B, usage and totals, on top of `start`."""
+    k, f = c.dictionary.shape
+    out = tuple(np.full(shape, start) for shape in ((k, k), (k, f), (k,), (2,)))
+    module("dictionary_stats", c.signals.dtype, backend).dictionary_stats(
+        c.signals, c.indices, c.values, c.counts, *out, n_threads
+    )
+    return out
+
+
+def online(a, b, dictionary, backend, *, n_iterations=1, sphere=False) -> np.ndarray:
+    atoms = np.full(dictionary.shape, np.nan, dictionary.dtype)
+    module("online_update", dictionary.dtype, backend).online_update(a, b, dictionary, n_iterations, sphere, atoms, 1)
+    return atoms
+
+
+def module(op: str, dtype: Any, backend: str) -> Any:
+    return dispatch.resolve(op, "cpu", str(dtype), backend).module
+
+
+def decode(c: Case, atoms: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """The signals that a code stands for, in float64."""
+    out = np.zeros(c.signals.shape)
+    for i, count in enumerate(c.counts):
+        out[i] = coefficients[i, :count].astype(float) @ atoms[c.indices[i, :count]].astype(float)
+    return out
+
+
+def objective(c: Case, atoms: np.ndarray, coefficients: np.ndarray) -> float:
+    return float(((c.signals - decode(c, atoms, coefficients)) ** 2).sum())
+
+
+def alone(c: Case, k: int) -> Case:
+    """The same codes, but only atom k named: what the others contribute is taken off the signals."""
+    indices, values = np.zeros_like(c.indices[:, :1]), np.zeros_like(c.values[:, :1])
+    named = (c.indices == k) & (np.arange(c.indices.shape[1]) < c.counts[:, None])
+    rest = np.where(named, 0, c.values)
+    signals = c.signals - decode(c, c.dictionary, rest).astype(c.signals.dtype)
+    rows = named.any(axis=1)
+    indices[rows], values[rows, 0] = k, c.values[named]
+    return Case(signals, c.dictionary, indices, values, rows.astype(np.int32))
