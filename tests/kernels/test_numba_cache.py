@@ -30,9 +30,16 @@ RANGES = {
     "unfold_at_range": "unfold_serial",
     "fold_range": "fold_serial",
     "fold_at_range": "fold_serial",
+    "sort_range": "ksvd_serial",
+    "residual_range": "ksvd_serial",
+    "norms_range": "ksvd_serial",
+    "sweep_range": "ksvd_serial",
+    "squares_range": "ksvd_serial",
+    "stats_range": "ksvd_serial",
+    "online_range": "ksvd_serial",
 }
 # Those call into no other file.
-ALONE = ("unfold_serial", "fold_serial")
+ALONE = ("unfold_serial", "fold_serial", "ksvd_serial")
 
 # A kernel as small as can be, which compiles in a moment, built as the real ones are: an outermost function that calls
 # into another file and knows a constant of a third.
