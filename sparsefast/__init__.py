@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sparsefast.dictionaries import overcomplete_dct
     from sparsefast.dispatch import BackendUnavailable, backends, use_backend
     from sparsefast.environment import info
+    from sparsefast.estimators import KSVD as KSVD
+    from sparsefast.estimators import OnlineDictionaryLearning as OnlineDictionaryLearning
     from sparsefast.estimators import SparseCoder as SparseCoder
     from sparsefast.kernels.status import Status
     from sparsefast.ops.dictionary_stats import DictionaryStats
@@ -46,7 +48,9 @@ _HOME = {
     "BackendUnavailable": "sparsefast.dispatch",
     "DictionaryStats": "sparsefast.ops.dictionary_stats",
     "DictionaryUpdate": "sparsefast.ops.ksvd_update",
+    "KSVD": "sparsefast.estimators",
     "NearestCode": "sparsefast.ops.nearest_code",
+    "OnlineDictionaryLearning": "sparsefast.estimators",
     "PreparedDictionary": "sparsefast.prepared",
     "SparseCode": "sparsefast.sparse_code",
     "SparseCoder": "sparsefast.estimators",
@@ -75,7 +79,7 @@ _HOME = {
     "use_backend": "sparsefast.dispatch",
 }
 
-# Without SparseCoder: `from sparsefast import *` would import scikit-learn for it.
+# Without the estimators: `from sparsefast import *` would import scikit-learn for them.
 __all__ = [
     "BackendUnavailable",
     "DictionaryStats",

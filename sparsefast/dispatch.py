@@ -190,7 +190,7 @@ def _kernels(op: str) -> dict[str, Kernel]:
     return _OPS[op]
 
 
-def _checked(name: object, what: str) -> str:
+def check_backend(name: object, what: str) -> str:
     if isinstance(name, str) and (name == "auto" or name in _BACKENDS):
         return name
     error: type[Exception] = ValueError if isinstance(name, str) else TypeError
@@ -202,7 +202,7 @@ def _from_environment() -> str | None:
     global _environment, _environment_read
     if not _environment_read:
         value = os.environ.get(VARIABLE, "").strip()
-        _environment = _checked(value, VARIABLE) if value else None
+        _environment = check_backend(value, VARIABLE) if value else None
         _environment_read = True
     return _environment
 
@@ -224,7 +224,7 @@ def use_backend(name: str) -> contextlib.AbstractContextManager[None]:
     ValueError
         If there is no such backend. One that cannot run here is refused by the call that needs it, with the reason.
     """
-    return _use(_checked(name, "use_backend: name"))
+    return _use(check_backend(name, "use_backend: name"))
 
 
 @contextlib.contextmanager
@@ -238,7 +238,7 @@ def _use(name: str) -> Iterator[None]:
 
 def why_not(op: str, backend: str, device: str | None = None, dtype: str | None = None) -> str | None:
     """None where `backend` can run `op` here, on arrays of `device` and `dtype` if given, else the reason in words."""
-    column = _BACKENDS[_checked(backend, "backend")]
+    column = _BACKENDS[check_backend(backend, "backend")]
     kernel = _kernels(op).get(backend)
     if kernel is None:
         return f"{op} is not offered yet"
@@ -302,7 +302,7 @@ def resolve(op: str, device: str, dtype: str, requested: str | None) -> Choice:
 
 def _resolve(op: str, device: str, dtype: str, requested: str | None) -> Choice:
     if requested is not None:
-        _checked(requested, f"{op}: backend")
+        check_backend(requested, f"{op}: backend")
     automatic = requested is None or requested == "auto"
     candidates = [b.name for b in _BACKENDS.values() if b.automatic] if automatic else [str(requested)]
     for name in candidates:

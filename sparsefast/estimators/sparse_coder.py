@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, validate_data
 
 from sparsefast import arrays
 from sparsefast.arrays import Array
+from sparsefast.estimators.batches import DTYPES
+from sparsefast.estimators.presenting import OUTPUTS, check_columns, presented
 from sparsefast.ops.iht import iht
 from sparsefast.ops.omp import omp
 from sparsefast.ops.topk import topk
 from sparsefast.prepared import PreparedDictionary
 from sparsefast.sparse_code import SparseCode
 
-_DTYPES = [np.float64, np.float32]
 _ALGORITHMS = ("omp", "ols", "topk", "iht")
 _TAKE_POSITIVE = ("omp", "topk")
-_OUTPUTS = ("dense", "csr", "code")
 
 
 class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -116,7 +115,7 @@ class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             If a parameter is not of an allowed type or value, X is not a finite dense array of numbers, or X and the
             dictionary differ in their number of features.
         """
-        X = validate_data(self, X, dtype=_DTYPES)
+        X = validate_data(self, X, dtype=DTYPES)
         self.n_components_ = self._checked_dictionary(X).shape[0]
         return self
 
@@ -139,23 +138,11 @@ class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         BackendUnavailable
             If the backend cannot run here.
         """
-        X = validate_data(self, X, dtype=_DTYPES, reset=False)
+        X = validate_data(self, X, dtype=DTYPES, reset=False)
         code = self._encode(X, self._checked_dictionary(X))
         if self.split_sign:
             code = _split(code)
-        if self.output == "dense":
-            return code.to_dense()
-        if self.output == "csr":
-            matrix = code.to_scipy()
-            matrix.sort_indices()
-            return matrix
-        container = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
-        if container not in (None, "default"):
-            raise ValueError(
-                f'SparseCoder: output="code" cannot be put into a container of {container}; '
-                'pass output="dense", or call set_output(transform="default")'
-            )
-        return code
+        return presented(self, code)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The samples that codes stand for: the sum of coefficient times atom.
@@ -178,13 +165,13 @@ class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._check_parameters()
         if isinstance(X, SparseCode):
             code = X.numpy()
-            check_array(code.values, input_name="X", dtype=_DTYPES)
-            self._check_columns(code.n_atoms)
+            check_array(code.values, input_name="X", dtype=DTYPES)
+            check_columns("SparseCoder", code.n_atoms, self._n_features_out)
             if self.split_sign:
                 code = _merge(code)
             return code.decode(self._array(code.dtype))
-        X = check_array(X, accept_sparse="csr", dtype=_DTYPES, input_name="X")
-        self._check_columns(X.shape[1])
+        X = check_array(X, accept_sparse="csr", dtype=DTYPES, input_name="X")
+        check_columns("SparseCoder", X.shape[1], self._n_features_out)
         dictionary = self._array(X.dtype)
         if self.split_sign:
             X = X[:, : len(dictionary)] - X[:, len(dictionary) :]
@@ -233,7 +220,7 @@ class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return check_array(given, dtype=dtype, input_name="dictionary")
 
     def _check_parameters(self) -> None:
-        for name, allowed in (("algorithm", _ALGORITHMS), ("output", _OUTPUTS)):
+        for name, allowed in (("algorithm", _ALGORITHMS), ("output", OUTPUTS)):
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"SparseCoder: {name}={value!r}; it must be one of {', '.join(allowed)}")
@@ -257,12 +244,6 @@ class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             raise ValueError(
                 f"SparseCoder: positive=True with algorithm={self.algorithm!r}; "
                 f"it is for {' and '.join(_TAKE_POSITIVE)} alone"
-            )
-
-    def _check_columns(self, n_columns: int) -> None:
-        if n_columns != self._n_features_out:
-            raise ValueError(
-                f"SparseCoder: X has {n_columns} columns; the codes of this dictionary have {self._n_features_out}"
             )
 
     @property
