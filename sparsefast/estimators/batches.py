@@ -69,7 +69,7 @@ def checked_tensor(owner: str, x: Array) -> Array:
 def checked_batch(owner: str, x: Array, n_features: int | None) -> Array:
     """A batch as float32 or float64 (n, n_features), finite; n may be 0."""
     if np.shape(x)[:1] == (0,):
-        x = x if is_tensor(x) else np.asarray(x, np.float64)
+        x = x if is_tensor(x) or getattr(x, "dtype", None) in DTYPES else np.asarray(x, np.float64)
     else:
         x = checked_tensor(owner, x) if is_tensor(x) else check_array(x, dtype=DTYPES, input_name="X")
     if n_features is not None and x.ndim == 2 and x.shape[1] != n_features:

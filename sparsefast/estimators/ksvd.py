@@ -47,7 +47,7 @@ class KSVD(DictionaryLearner):
         The dictionary to start from: random samples, or this one; scaled to unit norm.
     min_use : float
         An atom that fewer samples use in an iteration is dead and replaced (see `replace_atoms`); with mini-batches, in
-        the time in which 20 uses an atom are made.
+        the time in which 100 uses an atom are made.
     max_coherence : float
         Of two atoms with |cos| above this, one is replaced; above 0, at most 1.
     warm_start : bool

@@ -73,7 +73,8 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         X : array-like of shape (n_samples, n_features), tensor, iterable of such batches, or function
             In NumPy, PyTorch (CPU or CUDA), or mapped from a file (`numpy.load(mmap_mode="r")`), which is read a
             batch at a time. An iterable yields batches; a function returns one for each epoch. float32 and float64 are
-            computed as such, float16 tensors in float32, anything else in float64.
+            computed as such, float16 tensors in float32, anything else in float64. With `process_group` what this
+            process has of the samples, which may be none.
         y : ignored
         resume : bool
             Go on where a run was cut off whose checkpoint `load` has read: with the same data and parameters the
@@ -240,7 +241,9 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             return Stream(self._name, X, self.max_iter)
         # As large as it may be, and looked at a batch at a time.
         mapped = isinstance(X, np.memmap) and X.ndim == 2 and X.dtype.kind in "fiu" and self.batch_size is not None
-        if is_tensor(X):
+        if self.process_group is not None and np.shape(X)[:1] == (0,) and len(np.shape(X)) == 2:
+            X = checked_batch(self._name, X, None)  # this process has none of the samples
+        elif is_tensor(X):
             X = checked_tensor(self._name, X)
         elif not mapped:
             X = validate_data(self, X, dtype=DTYPES)

@@ -21,7 +21,7 @@ from sparsefast.ops.replace_atoms import dead_atoms, replace_atoms
 
 Array = Any
 # Atoms are looked at for dead ones when each could have been used so often since the last time.
-_USES_A_LOOK = 20
+_USES_A_LOOK = 100
 
 
 def learn(learner: Any, signals: Whole | Stream, processes: Processes, bar: Any) -> None:

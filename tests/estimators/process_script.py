@@ -30,6 +30,8 @@ def same(folder: Path, rank: int) -> None:
             found[f"{name} {dtype}"] = learner(process_group="world", **PARAMETERS).fit(mine).components_
     tensors = OnlineDictionaryLearning(process_group="world", **PARAMETERS)
     found["tensors"] = tensors.fit(torch.from_numpy(parts(signals, rank))).components_.numpy()
+    none = signals[: 400 * (rank == 0)]  # all of them are the first one's
+    found["none"] = OnlineDictionaryLearning(process_group="world", **PARAMETERS).fit(none).components_
     # Batches of a generator: one process has two more than the other.
     batches = np.array_split(parts(signals, rank), 3 if rank == 0 else 5)
     learner = OnlineDictionaryLearning(process_group="world", **PARAMETERS)

@@ -66,6 +66,7 @@ def test_two_processes_learn_what_one_does(folder):
         assert narrow.dtype == np.float32
         assert error_of(narrow, signals) <= error_of(alone, signals) * (1 + 1e-3)
     np.testing.assert_allclose(first["tensors"], first["online float64"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(first["none"], first["online float64"], rtol=0, atol=1e-8)
     # A step of the generators' batches is one of what both have.
     halves = [np.array_split(process_script.parts(signals, rank), n) for rank, n in ((0, 3), (1, 5))]
     batches = [np.concatenate([half[i] for half in halves if i < len(half)]) for i in range(5)]
