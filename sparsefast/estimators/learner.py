@@ -97,6 +97,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if resume:
             check_is_fitted(self)
             expected = self.n_features_in_
+            self._begins = False
         signals = self._signals(X)
         if not resume:
             self._start(signals, processes)
@@ -270,7 +271,8 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if isinstance(signals, Stream):
             signals = Whole(self._name, signals.first())
         atoms, stats = None, None
-        if self.warm_start and hasattr(self, "components_"):
+        continues = self.warm_start and hasattr(self, "components_")
+        if continues:
             atoms, stats = self.components_, self.stats_
             if tuple(atoms.shape) != (self.n_components or atoms.shape[0], signals.n_features):
                 raise ValueError(
@@ -287,6 +289,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.stats_ = stats
         self.objective_ = []
         self.n_iter_ = self.n_steps_ = 0
+        self._begins = not continues
         self._seed, self._epoch, self._step_in_epoch = seed, 0, 0
         self._recent_usage = np.zeros(n_atoms)
 

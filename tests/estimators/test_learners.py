@@ -169,13 +169,27 @@ def test_a_callback_may_end_it_and_the_bar_tells_the_objective(learner, capsys):
     assert f"objective={found.objective_[-1]:.4g}" in error
 
 
+def test_mini_batches_before_the_first_iteration_lead_to_a_smaller_error():
+    signals, _ = planted(n=3000, n_features=20, n_atoms=30, noise=0.1)
+    without, begun = (
+        KSVD(30, n_nonzero=3, max_iter=5, online_epochs=epochs, random_state=0).fit(signals) for epochs in (0, 3)
+    )
+    assert begun.objective_[-1] < 0.95 * without.objective_[-1]
+    assert begun.n_steps_ == begun.n_iter_ == len(begun.objective_) == 5
+    online = KSVD(30, n_nonzero=3, max_iter=3, batch_size=512, random_state=begun._seed, init=without.components_)
+    expected = KSVD(30, n_nonzero=3, max_iter=5, online_epochs=0, init=online.fit(signals).components_)
+    found = KSVD(30, n_nonzero=3, max_iter=5, online_epochs=3, init=without.components_, random_state=0)
+    # The start is scaled to unit norm once more there.
+    np.testing.assert_allclose(found.fit(signals).components_, expected.fit(signals).components_, atol=1e-10)
+
+
 def test_dead_and_duplicate_atoms_become_the_signals_that_were_worst():
     signals, atoms = planted(n=3000, noise=0.05)
     start = atoms.copy()
     start[3] = -start[5]
     seen = []
-    found = KSVD(20, n_nonzero=3, init=start, max_iter=3, callback=lambda _, told: seen.append(told) and None)
-    found.fit(signals)
+    found = KSVD(20, n_nonzero=3, init=start, max_iter=3, online_epochs=0)
+    found.set_params(callback=lambda _, told: seen.append(told) and None).fit(signals)
     assert seen[0].n_replaced >= 1
     cosines = np.abs(found.components_ @ found.components_.T) - np.eye(20)
     assert cosines.max() < 0.99

@@ -135,6 +135,8 @@ def test_what_does_not_go_together_is_refused():
         KSVD(method="best").fit(signals)
     with pytest.raises(ValueError, match="method='exact' with batch_size"):
         KSVD(method="exact", batch_size=10).fit(signals)
+    with pytest.raises(ValueError, match="online_epochs=-1; it must be at least 0"):
+        KSVD(online_epochs=-1).fit(signals)
     with pytest.raises(ValueError, match="several processes learn from mini-batches"):
         KSVD(process_group="world").fit(signals)
     with pytest.raises(ValueError, match="batch_size=None; it must be at least 1"):
