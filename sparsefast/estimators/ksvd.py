@@ -64,7 +64,8 @@ class KSVD(DictionaryLearner):
     verbose : int or bool
         A progress bar on standard error.
     callback : function of the estimator and a LearningStep, optional
-        Called after each step (epoch, step, objective, n_replaced); learning ends when it returns true.
+        Called after each step (epoch, step, objective, n_replaced); learning ends when it returns true, which all
+        processes of a group have to agree on.
     random_state : int, numpy.random.RandomState or None
     checkpoint : path, optional
         A file that is written every `checkpoint_every` steps and at the end, whole or not at all: `load` reads it, and

@@ -105,7 +105,8 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             self.n_features_in_ = expected
             raise ValueError(f"{self._name}: X has {signals.n_features} features, and the run to resume {expected}")
         batches = isinstance(signals, Stream) or self.batch_size is not None
-        bar = self._bar(mini_batches.count(self, signals, processes) if batches else self.max_iter)
+        total = mini_batches.count(self, signals, processes) if batches else self.max_iter
+        bar = self._bar(total) if self.verbose and processes.rank == 0 else None
         try:
             if batches:
                 mini_batches.learn(self, signals, processes, bar)
@@ -303,8 +304,6 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     # Reports
 
     def _bar(self, total: int | None) -> Any:
-        if not self.verbose:
-            return None
         from tqdm.auto import tqdm
 
         return tqdm(desc=self._name, unit="step", total=total, initial=self.n_steps_)
