@@ -16,6 +16,7 @@ namespace sparsefast {
 #ifdef SPARSEFAST_EMULATION_KERNELS
 void bind_cuda_omp(py::module_& m);
 void bind_cuda_patches(py::module_& m);
+void bind_cuda_ksvd(py::module_& m);
 #endif
 
 namespace {
@@ -66,6 +67,7 @@ PYBIND11_MODULE(_emulated, m) {
 #ifdef SPARSEFAST_EMULATION_KERNELS
     bind_cuda_omp(m);
     bind_cuda_patches(m);
+    bind_cuda_ksvd(m);
 #endif
 #ifdef SPARSEFAST_EMULATION_CHECKS
     py::module_ self_test = m.def_submodule("self_test", "Checks of the emulation itself, of tests/emulation.");

@@ -13,6 +13,7 @@ void bind_patches(py::module_& m);
 void bind_ksvd(py::module_& m);
 void bind_cuda_omp(py::module_& m);
 void bind_cuda_patches(py::module_& m);
+void bind_cuda_ksvd(py::module_& m);
 }  // namespace sparsefast
 
 PYBIND11_MODULE(_C, m) {
@@ -25,5 +26,6 @@ PYBIND11_MODULE(_C, m) {
 #if SPARSEFAST_CUDA_ENABLED
     sparsefast::bind_cuda_omp(m);
     sparsefast::bind_cuda_patches(m);
+    sparsefast::bind_cuda_ksvd(m);
 #endif
 }

@@ -29,4 +29,5 @@ for _op in ("unfold", "fold"):
     register_op(_op, _op, dict.fromkeys(_ON_CPU + _ON_GPU, _OF_PATCHES))
 
 for _op in ("ksvd_update", "dictionary_stats", "online_update"):
-    register_op(_op, "ksvd", dict.fromkeys(_ON_CPU, _SINGLE_AND_DOUBLE))
+    # A sweep is a chain of atoms that all blocks of a device wait for together, which Triton has no word for.
+    register_op(_op, "ksvd", dict.fromkeys((*_ON_CPU, "cuda", "cuda-emulated"), _SINGLE_AND_DOUBLE))

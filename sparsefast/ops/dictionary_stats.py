@@ -109,7 +109,8 @@ class DictionaryStats:
         Raises
         ------
         TypeError, ValueError
-            If an argument is not of an allowed type, dtype, shape or value; nothing was added then.
+            If an argument is not of an allowed type, dtype, shape or value; nothing was added then. Entries of `code`
+            that name no atom are not looked for on a GPU, but left out.
         """
         op = "DictionaryStats.add"
         coded = check_coded_alone(op, signals, code)

@@ -82,8 +82,9 @@ def ksvd_update(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of an allowed type, dtype or shape, `code` names an atom that does not exist (not looked
-        for on a GPU, where such entries are left out), or `check_finite` finds something.
+        If an argument is not of an allowed type, dtype or shape, `code` names an atom that does not exist or has a
+        count that is not 0 to n_nonzero (neither is looked for on a GPU, which would have to be waited for: such
+        entries, or all of such a signal, are left out and keep their coefficients), or `check_finite` finds something.
     BackendUnavailable
         If no backend, or not the one asked for, can run on these arrays: with the reason for each.
 

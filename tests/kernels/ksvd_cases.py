@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import sparsefast
 from sparsefast import dispatch
+from tests.kernels.helper import DEVICE, ORDERS, has_gpu
 
-BACKENDS = sparsefast.backends("ksvd_update", device="cpu")
+ON_CPU = sparsefast.backends("ksvd_update", device="cpu")
+"""Those that look at codes before they trust them."""
+EMULATED = [f"cuda-{order}" for order in ORDERS] if importlib.util.find_spec("sparsefast._emulated") else []
+"""The kernels for GPUs on the emulated device, with its threads in each order."""
+BACKENDS = [*ON_CPU, *EMULATED, *([f"cuda-{DEVICE}"] if has_gpu() else [])]
 
 
 class Case(NamedTuple):
@@ -51,7 +57,7 @@ def update(c: Case, backend: str, *, exact=False, parallel=False, n_threads=1) -
         np.full(len(c.signals), np.nan, dtype),
         np.full(len(c.dictionary), -7, np.int64),
     )
-    module("ksvd_update", dtype, backend).ksvd_update(*c, exact, parallel, *out, n_threads)
+    run("ksvd_update", backend, dtype, (*c, exact, parallel), out, n_threads)
     return out
 
 
@@ -59,20 +65,33 @@ def stats(c: Case, backend: str, n_threads=1, start=0.0) -> tuple[np.ndarray, ..
     """A, B, usage and totals, on top of `start`."""
     k, f = c.dictionary.shape
     out = tuple(np.full(shape, start) for shape in ((k, k), (k, f), (k,), (2,)))
-    module("dictionary_stats", c.signals.dtype, backend).dictionary_stats(
-        c.signals, c.indices, c.values, c.counts, *out, n_threads
-    )
+    run("dictionary_stats", backend, c.signals.dtype, (c.signals, c.indices, c.values, c.counts), out, n_threads)
     return out
 
 
 def online(a, b, dictionary, backend, *, n_iterations=1, sphere=False) -> np.ndarray:
     atoms = np.full(dictionary.shape, np.nan, dictionary.dtype)
-    module("online_update", dictionary.dtype, backend).online_update(a, b, dictionary, n_iterations, sphere, atoms, 1)
+    run("online_update", backend, dictionary.dtype, (a, b, dictionary, n_iterations, sphere), (atoms,), 1)
     return atoms
 
 
-def module(op: str, dtype: Any, backend: str) -> Any:
-    return dispatch.resolve(op, "cpu", str(dtype), backend).module
+def run(op: str, backend: str, dtype: Any, arguments: tuple, outputs: tuple[np.ndarray, ...], n_threads: int) -> None:
+    """Call the kernel of a backend: for GPUs on tensors there, or on the emulated device with its threads in order."""
+    if backend == f"cuda-{DEVICE}":
+        import torch
+
+        kernel = getattr(dispatch.resolve(op, "cuda", str(dtype), "cuda").module, op)
+        there = [torch.tensor(x, device="cuda") if isinstance(x, np.ndarray) else x for x in (*arguments, *outputs)]
+        kernel(*there, n_threads)
+        for here, x in zip(outputs, there[len(arguments) :], strict=True):
+            here[...] = x.cpu().numpy()
+        return
+    if backend in EMULATED:
+        from sparsefast import _emulated
+
+        _emulated.set_order(backend.removeprefix("cuda-"))
+        backend = "cuda-emulated"
+    getattr(dispatch.resolve(op, "cpu", str(dtype), backend).module, op)(*arguments, *outputs, n_threads)
 
 
 def decode(c: Case, atoms: np.ndarray, coefficients: np.ndarray) -> np.ndarray:

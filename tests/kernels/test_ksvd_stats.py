@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.decomposition._dict_learning import _update_dict
 
-from tests.kernels.ksvd_cases import BACKENDS, case, objective, online, stats
+from tests.kernels.ksvd_cases import BACKENDS, ON_CPU, case, objective, online, stats
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 fast_backend = pytest.mark.parametrize("backend", [b for b in BACKENDS if b != "reference"])
@@ -52,7 +52,7 @@ def test_signals_that_are_not_finite_are_left_out(backend):
         np.testing.assert_array_equal(a, b)
 
 
-@every_backend
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_a_bad_code_adds_nothing(backend):
     c = case(20, 5, 6, 2)
     c.indices[int(np.flatnonzero(c.counts)[0]), 0] = 6

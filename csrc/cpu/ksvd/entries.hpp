@@ -2,6 +2,7 @@
 // stand in increasing row whatever the number of threads.
 #pragma once
 
+#include "common/arena.hpp"
 #include "common/parallel.hpp"
 #include "common/vec.hpp"
 #include "sparsefast/ksvd.hpp"
@@ -9,29 +10,10 @@
 namespace sparsefast {
 namespace {
 
-SF_INLINE int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
-
 SF_INLINE int64_t atom_of(const SparseCodes& codes, int64_t entry) {
     return codes.index_type == IndexType::int64 ? static_cast<const int64_t*>(codes.indices)[entry]
                                                 : static_cast<const int32_t*>(codes.indices)[entry];
 }
-
-// Hands out parts of a workspace, each aligned to a cache line; without one it only counts.
-class Arena {
-   public:
-    explicit Arena(void* workspace) : base_(static_cast<char*>(workspace)) {}
-    template <typename T>
-    T* take(int64_t n) {
-        T* const p = base_ ? reinterpret_cast<T*>(base_ + used_) : nullptr;
-        used_ += round_up(n * static_cast<int64_t>(sizeof(T)), kAlignment);
-        return p;
-    }
-    int64_t used() const { return used_; }
-
-   private:
-    char* base_;
-    int64_t used_ = 0;
-};
 
 template <typename T>
 struct Entries {

@@ -1,0 +1,312 @@
+// The sweep of K-SVD: for one atom d after the other, with the rows R_I of the residual that its signals have and their
+// coefficients g, E = R_I + g d^T being never formed as a whole,
+//
+//     approx   u = E^T g, d' = u / ||u||
+//     exact    d' = the leading eigenvector of E^T E, from u / ||u|| by restarted Lanczos (lanczos.cuh), to a relative
+//              residual of 1e-6 in float32 and 1e-12 in float64
+//     both     g' = R_I d' + g (d . d'), R_I += g d^T - g' d'^T
+//
+// One launch for all atoms, whose blocks are all resident and wait for each other. An atom takes
+//
+//     1. sums of E^T g, and of E^T E up to kMaxGram features, over tiles of its entries             barrier
+//     2. exact up to kMaxGram features: the sums of E^T E over the tiles, in slices                 barrier
+//     3. d', by every block for itself, from the sums of all tiles; with exact and more features each product of
+//        Lanczos is one more visit of the rows, and                                                 a barrier each
+//     4. the exchange, row by row                                                                   barrier
+//
+// The tiles of an atom depend on nothing but the number of its entries, and every sum has one order: bits do not depend
+// on how many blocks there are. With `Parallel` atoms see the residual as it was: a block has an atom, as one tile.
+//
+// Sources: Aharon, Elad, Bruckstein 2006; Rubinstein, Zibulevsky, Elad 2008.
+#pragma once
+
+#include "cuda/ksvd/gram.cuh"
+#include "cuda/ksvd/lanczos.cuh"
+#include "sparsefast/ksvd_cuda.hpp"
+
+namespace sparsefast {
+namespace {
+
+constexpr int64_t kTile = 32;  // entries of a tile, at least
+constexpr int64_t kMaxTiles = 128;
+constexpr int64_t kMaxBlocks = 256;  // more would only wait longer for each other
+
+// The longest e of a tile. Not a number: one of them is not finite.
+struct Longest {
+    double squares;
+    int64_t entry;
+};
+
+template <typename T>
+struct SweepArguments {
+    Rows<T> rows;
+    const int32_t* slots;  // (n_entries,)
+    Matrix dictionary;
+    int64_t n_nonzero;
+    T* coefficients;         // (n_signals, n_nonzero)
+    T* atoms;                // (n_atoms, n_features)
+    T* partials;             // of a team: (2, tiles, n_features), the halves taking turns
+    T* gram_partials;        // of a team: (tiles, n_features, n_features)
+    T* gram;                 // (n_features, n_features)
+    T* dots;                 // (n_entries,): e . x
+    Longest* longest;        // of a team: (tiles,)
+    unsigned char* vectors;  // of a block: vector_bytes, or null where they lie in shared memory
+    int64_t vector_bytes;
+};
+
+template <typename T>
+int64_t vector_bytes_of(int64_t n_features, bool exact) {
+    const int64_t size = sizeof(T);
+    return round_up(exact ? n_features * (3 * size + (kBasis + 2) * 8) : n_features * 2 * size, kAlignment);
+}
+
+template <typename T, bool Exact, bool Parallel>
+class Sweep {
+   public:
+    __device__ Sweep(const SweepArguments<T>& a, unsigned char* shared, T* room, Krylov& krylov)
+        : a_(a), room_(room), krylov_(krylov), n_features_(a.rows.n_features) {
+        with_gram_ = Exact && n_features_ <= kMaxGram;
+        panel_ = reinterpret_cast<T*>(shared);
+        const int64_t panel = with_gram_ ? kPanel * ((n_features_ + kGramBlock - 1) / kGramBlock * kGramBlock) : 0;
+        unsigned char* const vectors =
+            a.vectors ? a.vectors + blockIdx.x * a.vector_bytes : reinterpret_cast<unsigned char*>(panel_ + panel);
+        v_ = reinterpret_cast<double*>(vectors);  // with Exact; the widest come first
+        basis_ = v_ + n_features_;
+        atom_ = reinterpret_cast<T*>(Exact ? basis_ + int64_t(kBasis + 1) * n_features_ : v_);
+        fresh_ = atom_ + n_features_;
+        narrow_ = fresh_ + n_features_;
+        const int64_t tiles = Parallel ? 1 : kMaxTiles, team = Parallel ? blockIdx.x : 0;
+        partials_ = a.partials + team * 2 * tiles * n_features_;
+        gram_partials_ = a.gram_partials + team * tiles * n_features_ * n_features_;
+        gram_ = Parallel ? gram_partials_ : a.gram;
+        longest_ = a.longest + team * tiles;
+    }
+
+    __device__ void update(int64_t k) {
+        begin_ = a_.rows.starts[k];
+        n_ = a_.rows.starts[k + 1] - begin_;
+        if (n_ == 0) return;
+        const int64_t share = (n_ + kMaxTiles - 1) / kMaxTiles;
+        tile_ = Parallel ? n_ : share > kTile ? share : kTile;
+        n_tiles_ = (n_ + tile_ - 1) / tile_;
+        const T* const d = static_cast<const T*>(a_.dictionary.data) + k * a_.dictionary.row_stride;
+        for (int f = threadIdx.x; f < n_features_; f += kBlock) atom_[f] = d[f * a_.dictionary.col_stride];
+        __syncthreads();
+        if (!direction()) return;
+        const T product = sum_in_warp<T>(n_features_, [&](int f) { return atom_[f] * fresh_[f]; });
+        exchange(product);
+        if (rank() == 0)
+            for (int f = threadIdx.x; f < n_features_; f += kBlock) a_.atoms[k * n_features_ + f] = fresh_[f];
+        barrier();
+    }
+
+   private:
+    __device__ int64_t rank() const { return Parallel ? 0 : blockIdx.x; }
+    __device__ int64_t count() const { return Parallel ? 1 : gridDim.x; }
+    __device__ void barrier() const {
+        if (Parallel)
+            __syncthreads();
+        else
+            grid_barrier();
+    }
+    __device__ int64_t rows_of(int64_t t) const { return (t + 1) * tile_ < n_ ? tile_ : n_ - t * tile_; }
+
+    // The half of the partial sums that nobody can be reading any more: a barrier lies between two uses of one.
+    __device__ T* other_half() {
+        half_ ^= 1;
+        return partials_ + half_ * (Parallel ? 1 : kMaxTiles) * n_features_;
+    }
+
+    // E^T weights over the tiles of this block.
+    __device__ void sum_tile(int64_t t, const T* weights, T* partials) {
+        const int64_t begin = begin_ + t * tile_;
+        sum_columns(
+            n_features_, rows_of(t), room_,
+            [&](int64_t i, int f) { return weights[begin + i] * a_.rows.error(begin + i, f, atom_); },
+            [&](int f, T sum) { partials[t * n_features_ + f] = sum; });
+    }
+
+    // The sums over all tiles, to put(f, sum).
+    template <typename Put>
+    __device__ void sum_tiles(const T* partials, const Put& put) {
+        sum_columns(n_features_, n_tiles_, room_, [&](int64_t t, int f) { return partials[t * n_features_ + f]; }, put);
+        __syncthreads();
+    }
+
+    // Writes the new atom, of norm 1, to fresh_; false where the old one stays. The same in all blocks.
+    __device__ bool direction() {
+        T* const partials = other_half();
+        for (int64_t t = rank(); t < n_tiles_; t += count()) {
+            sum_tile(t, a_.rows.g, partials);
+            if (with_gram_)
+                gram_of_rows(a_.rows, begin_ + t * tile_, rows_of(t), atom_, panel_,
+                             gram_partials_ + t * n_features_ * n_features_);
+        }
+        barrier();
+        if (with_gram_ && !Parallel) {
+            const int64_t size = int64_t(n_features_) * n_features_;
+            for (int64_t e = rank() * kBlock + threadIdx.x; e < size; e += count() * kBlock) {
+                T sum = 0;
+#pragma unroll 4
+                for (int64_t t = 0; t < n_tiles_; ++t) sum += gram_partials_[t * size + e];
+                gram_[e] = sum;
+            }
+            barrier();
+        }
+        sum_tiles(partials, [&](int f, T sum) { fresh_[f] = sum; });
+        const bool found = normalise();
+        if constexpr (Exact)
+            return (found || longest_row()) && leading();
+        else
+            return found;
+    }
+
+    // From fresh_, of norm 1, to the leading eigenvector on the side of the old atom.
+    __device__ bool leading() {
+        for (int f = threadIdx.x; f < n_features_; f += kBlock) v_[f] = static_cast<double>(fresh_[f]);
+        __syncthreads();
+        constexpr double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-12;
+        if (!with_gram_)
+            leading_eigenvector(BlockCrew(), n_features_, tolerance, v_, basis_, krylov_,
+                                [&](const double* x, double* y) { multiply(x, y); });
+        else if (threadIdx.x < kWarp)
+            leading_eigenvector(WarpCrew(), n_features_, tolerance, v_, basis_, krylov_,
+                                [&](const double* x, double* y) { multiply_gram(x, y); });
+        __syncthreads();
+        const double cosine =
+            sum_in_warp<double>(n_features_, [&](int f) { return v_[f] * static_cast<double>(atom_[f]); });
+        for (int f = threadIdx.x; f < n_features_; f += kBlock) fresh_[f] = static_cast<T>(cosine < 0 ? -v_[f] : v_[f]);
+        __syncthreads();
+        return normalise();
+    }
+
+    // fresh_ to norm 1; false, and fresh_ as it is, where its norm is zero or not finite.
+    __device__ bool normalise() {
+        const double squares = sum_in_warp<double>(n_features_, [&](int f) {
+            const double u = static_cast<double>(fresh_[f]);
+            return u * u;
+        });
+        __syncthreads();
+        // Below the smallest normal number the quotients would have lost their digits.
+        if (!(squares > 1e-290 && squares < 1e290)) return false;
+        const double inverse = 1 / sqrt(squares);
+        for (int f = threadIdx.x; f < n_features_; f += kBlock)
+            fresh_[f] = static_cast<T>(static_cast<double>(fresh_[f]) * inverse);
+        __syncthreads();
+        return true;
+    }
+
+    // y = E^T E x, by a warp; the matrix is symmetric, so that lanes read neighbours.
+    __device__ void multiply_gram(const double* x, double* y) const {
+        for (int f = threadIdx.x; f < n_features_; f += kWarp) {
+            double sum = 0;
+#pragma unroll 4
+            for (int j = 0; j < n_features_; ++j) sum += static_cast<double>(gram_[j * n_features_ + f]) * x[j];
+            y[f] = sum;
+        }
+    }
+
+    // The same from the rows, by all blocks: E^T (E x).
+    __device__ void multiply(const double* x, double* y) {
+        for (int f = threadIdx.x; f < n_features_; f += kBlock) narrow_[f] = static_cast<T>(x[f]);
+        __syncthreads();
+        const T along = sum_in_warp<T>(n_features_, [&](int f) { return atom_[f] * narrow_[f]; });
+        T* const partials = other_half();
+        for (int64_t t = rank(); t < n_tiles_; t += count()) {
+            const int64_t begin = begin_ + t * tile_;
+            dot_rows(a_.rows, begin, begin + rows_of(t), 0, 1, narrow_,
+                     [&](int64_t i, T dot, int lane, int, const T(&)[kHeld]) {
+                         if (lane == 0) a_.dots[i] = dot + a_.rows.g[i] * along;
+                     });
+            __syncthreads();
+            sum_tile(t, a_.dots, partials);
+        }
+        barrier();
+        // Not to y at once, of which each element is one thread's.
+        sum_tiles(partials, [&](int f, T sum) { narrow_[f] = sum; });
+        for (int f = threadIdx.x; f < n_features_; f += kBlock) y[f] = static_cast<double>(narrow_[f]);
+    }
+
+    // E^T g is zero and E may not be: its longest row is a start that is not orthogonal to all of it. The first of
+    // them, copied before the barrier, behind which other blocks may already exchange.
+    __device__ bool longest_row() {
+        __shared__ Longest of_warps[kWarps];
+        T* const copies = other_half();
+        for (int64_t t = rank(); t < n_tiles_; t += count()) {
+            const int64_t begin = begin_ + t * tile_, n = rows_of(t);
+            Longest best{0, -1};
+            for (int64_t i = begin + threadIdx.x / kWarp; i < begin + n; i += kWarps) {
+                const double squares = sum_in_warp<double>(n_features_, [&](int f) {
+                    const double e = static_cast<double>(a_.rows.error(i, f, atom_));
+                    return e * e;
+                });
+                offer(best, {squares < 1e290 ? squares : NAN, i});
+            }
+            __syncthreads();
+            if (threadIdx.x % kWarp == 0) of_warps[threadIdx.x / kWarp] = best;
+            __syncthreads();
+            best = of_warps[0];
+            for (int w = 1; w < kWarps; ++w) offer(best, of_warps[w]);
+            if (threadIdx.x == 0) longest_[t] = best;
+            for (int f = threadIdx.x; f < n_features_; f += kBlock)
+                copies[t * n_features_ + f] = best.entry < 0 ? T(0) : a_.rows.error(best.entry, f, atom_);
+        }
+        barrier();
+        Longest best{0, -1};
+        int64_t tile = 0;
+        for (int64_t t = 0; t < n_tiles_; ++t) {
+            offer(best, longest_[t]);
+            tile = best.entry == longest_[t].entry ? t : tile;
+        }
+        if (best.entry < 0 || best.squares != best.squares) return false;
+        for (int f = threadIdx.x; f < n_features_; f += kBlock) fresh_[f] = copies[tile * n_features_ + f];
+        __syncthreads();
+        return normalise();
+    }
+    __device__ static void offer(Longest& best, const Longest& other) {
+        if (other.squares > best.squares || (other.squares == best.squares && other.entry < best.entry) ||
+            other.squares != other.squares)
+            best = other;
+    }
+
+    __device__ void exchange(T product) {
+        const Rows<T>& r = a_.rows;
+        dot_rows(r, begin_, begin_ + n_, rank(), count(), fresh_,
+                 [&](int64_t i, T dot, int lane, int lanes, const T(&held)[kHeld]) {
+                     const T old = r.g[i], now = dot + old * product;
+                     if (lane == 0) a_.coefficients[r.rows[i] * a_.n_nonzero + a_.slots[i]] = now;
+                     if (Parallel) return;
+                     T* const row = r.row(i);
+#pragma unroll
+                     for (int v = 0; v < kHeld; ++v) {
+                         const int f = lane + v * lanes;
+                         if (f < n_features_) row[f] = held[v] + old * atom_[f] - now * fresh_[f];
+                     }
+                     for (int f = lane + kHeld * lanes; f < n_features_; f += lanes)
+                         row[f] += old * atom_[f] - now * fresh_[f];
+                 });
+    }
+
+    const SweepArguments<T>& a_;
+    T* room_;
+    Krylov& krylov_;
+    int n_features_;
+    int64_t begin_, n_, tile_, n_tiles_;
+    bool with_gram_;
+    int half_ = 0;
+    T *panel_, *atom_, *fresh_, *narrow_, *partials_, *gram_partials_, *gram_;
+    double *v_, *basis_;
+    Longest* longest_;
+};
+
+template <typename T, bool Exact, bool Parallel>
+__global__ void __launch_bounds__(kBlock, Exact ? 1 : 2) sweep_kernel(SweepArguments<T> a, int64_t n_atoms) {
+    SF_DYNAMIC_SHARED(unsigned char, shared);
+    __shared__ T room[kBlock];
+    __shared__ Krylov krylov;
+    Sweep<T, Exact, Parallel> sweep(a, shared, room, krylov);
+    for (int64_t k = Parallel ? blockIdx.x : 0; k < n_atoms; k += Parallel ? gridDim.x : 1) sweep.update(k);
+}
+
+}  // namespace
+}  // namespace sparsefast

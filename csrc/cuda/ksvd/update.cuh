@@ -1,0 +1,159 @@
+// ksvd_update around its sweep: the entries sorted by their atoms, the residual R = X - Gamma D before it, the errors
+// ||r|| after it.
+//
+// residual (n_signals, width)    rows padded to whole sectors, the padding zero
+//
+// A few neighbouring lanes go through a row, in all kernels here.
+#pragma once
+
+#include "cuda/ksvd/entries.cuh"
+#include "cuda/ksvd/sweep.cuh"
+
+namespace sparsefast {
+namespace {
+
+constexpr int64_t kSector = 32;
+constexpr int64_t kMostParallel = 512;  // blocks, each with sums of its own
+constexpr int64_t kMostShared = 40 << 10;
+
+// atoms = dictionary and coefficients = values, to the bit: what the sweep has nothing for stays.
+template <typename T>
+__global__ void __launch_bounds__(kBlock)
+    copy_kernel(Matrix dictionary, T* atoms, const T* values, int64_t n_values, T* coefficients) {
+    const int64_t start = blockIdx.x * static_cast<int64_t>(kBlock) + threadIdx.x,
+                  step = gridDim.x * static_cast<int64_t>(kBlock);
+    const T* const d = static_cast<const T*>(dictionary.data);
+    for (int64_t i = start; i < dictionary.rows * dictionary.cols; i += step) {
+        const int64_t k = i / dictionary.cols, f = i - k * dictionary.cols;
+        atoms[i] = d[k * dictionary.row_stride + f * dictionary.col_stride];
+    }
+    for (int64_t i = start; i < n_values; i += step) coefficients[i] = values[i];
+}
+
+template <typename T>
+struct ResidualArguments {
+    Matrix signals, atoms;
+    SparseCodes codes;
+    const T* coefficients;
+    T* residual;  // (n_signals, width)
+    int64_t width;
+    T* errors;  // (n_signals,), or null
+    bool made;  // whether the residual is there already
+};
+
+template <typename T>
+__global__ void __launch_bounds__(kBlock) residual_kernel(ResidualArguments<T> a) {
+    const int n_features = static_cast<int>(a.signals.cols);
+    const int64_t s = a.codes.n_nonzero;
+    const int lanes = lanes_of_row(n_features), lane = static_cast<int>(threadIdx.x) % lanes;
+    const int64_t of_block = kBlock / lanes;
+    const T *const x = static_cast<const T*>(a.signals.data), *const d = static_cast<const T*>(a.atoms.data);
+    for (int64_t first = blockIdx.x * of_block; first < a.signals.rows; first += gridDim.x * of_block) {
+        const int64_t n = first + threadIdx.x / lanes;
+        const bool inside = n < a.signals.rows;
+        T* const r = a.residual + (inside ? n : 0) * a.width;
+        double squares = 0;
+        if (inside) {
+            const int64_t used = a.made ? 0 : used_of(a.codes, n);
+            for (int f = lane; f < n_features; f += lanes) {
+                T rest = a.made ? r[f] : x[n * a.signals.row_stride + f * a.signals.col_stride];
+                for (int64_t i = n * s; i < n * s + used; ++i) {
+                    const int64_t k = index_of(a.codes, i);
+                    if (k >= 0 && k < a.atoms.rows)
+                        rest -= a.coefficients[i] * d[k * a.atoms.row_stride + f * a.atoms.col_stride];
+                }
+                if (!a.made) r[f] = rest;
+                // The root of a float's square that is too large for a float may not be.
+                squares += static_cast<double>(rest) * static_cast<double>(rest);
+            }
+            if (!a.made)
+                for (int64_t f = n_features + lane; f < a.width; f += lanes) r[f] = 0;
+        }
+        if (!a.errors) continue;
+        squares = lanes_sum(squares, lanes);
+        if (inside && lane == 0) a.errors[n] = static_cast<T>(sqrt(squares));
+    }
+}
+
+template <typename T>
+struct Update {
+    const KsvdProblem& p;
+    Arena arena;
+    Entries<T> entries;
+    SweepArguments<T> sweep{};
+    int64_t shared = 0, n_parallel = 0;
+
+    Update(const KsvdProblem& p, void* workspace) : p(p), arena(workspace), entries(arena, p.codes, p.dictionary.rows) {
+        const bool exact = p.method == KsvdMethod::exact;
+        const int64_t n_features = p.signals.cols;
+        const bool with_gram = exact && n_features <= kMaxGram, with_dots = exact && !with_gram;
+        const int64_t width = round_up(n_features, kSector / static_cast<int64_t>(sizeof(T)));
+        n_parallel = p.dictionary.rows < kMostParallel ? p.dictionary.rows : kMostParallel;
+        const int64_t tiles = p.parallel ? n_parallel : kMaxTiles, blocks = p.parallel ? n_parallel : kMaxBlocks;
+        sweep.rows = {arena.take<T>(p.signals.rows * width),
+                      width,
+                      static_cast<int>(n_features),
+                      entries.rows,
+                      entries.values,
+                      entries.starts};
+        sweep.slots = entries.slots;
+        sweep.dictionary = p.dictionary;
+        sweep.n_nonzero = p.codes.n_nonzero;
+        sweep.coefficients = static_cast<T*>(p.coefficients);
+        sweep.atoms = static_cast<T*>(p.atoms);
+        sweep.partials = arena.take<T>(2 * tiles * n_features);
+        sweep.gram_partials = arena.take<T>(with_gram ? tiles * n_features * n_features : 0);
+        sweep.gram = arena.take<T>(with_gram && !p.parallel ? n_features * n_features : 0);
+        sweep.dots = arena.take<T>(with_dots ? entries.n : 0);
+        sweep.longest = arena.take<Longest>(exact ? tiles : 0);
+        sweep.vector_bytes = vector_bytes_of<T>(n_features, exact);
+        const bool inside = sweep.vector_bytes <= kMostShared;
+        sweep.vectors = inside ? nullptr : arena.take<unsigned char>(blocks * sweep.vector_bytes);
+        shared = (with_gram ? panel_size(n_features) * static_cast<int64_t>(sizeof(T)) : 0) +
+                 (inside ? sweep.vector_bytes : 0);
+    }
+
+    const char* run(CudaQueue queue) const {
+        const auto stream = static_cast<cudaStream_t>(queue.stream);
+        const int64_t n_values = entries.n, n_atoms = p.dictionary.rows, elements = n_atoms * p.dictionary.cols;
+        const char* error = SF_LAUNCH((copy_kernel<T>), blocks_for(elements > n_values ? elements : n_values, kBlock),
+                                      kBlock, 0, stream, p.dictionary, sweep.atoms,
+                                      static_cast<const T*>(p.codes.values), n_values, sweep.coefficients);
+        if (!error) error = sort_entries(entries, p.codes, nullptr, p.usage, stream);
+        if (!error) error = residual(p.dictionary, false, nullptr, stream);
+        if (!error)
+            error = p.method == KsvdMethod::exact
+                        ? (p.parallel ? run_sweep<true, true>(queue) : run_sweep<true, false>(queue))
+                        : (p.parallel ? run_sweep<false, true>(queue) : run_sweep<false, false>(queue));
+        const Matrix atoms{p.atoms, n_atoms, p.dictionary.cols, p.dictionary.cols, 1};
+        return error ? error : residual(atoms, !p.parallel, static_cast<T*>(p.errors), stream);
+    }
+
+   private:
+    const char* residual(const Matrix& atoms, bool made, T* errors, cudaStream_t stream) const {
+        const ResidualArguments<T> a{p.signals,        atoms,  p.codes, sweep.coefficients, sweep.rows.residual,
+                                     sweep.rows.width, errors, made};
+        // At least the rows that a block of teams of a warp has.
+        return SF_LAUNCH((residual_kernel<T>), blocks_for(p.signals.rows, kWarps), kBlock, 0, stream, a);
+    }
+
+    template <bool Exact, bool Parallel>
+    const char* run_sweep(CudaQueue queue) const {
+        const auto stream = static_cast<cudaStream_t>(queue.stream);
+        if (entries.n == 0) return nullptr;
+        if (Parallel)
+            return SF_LAUNCH((sweep_kernel<T, Exact, Parallel>), n_parallel, kBlock, shared, stream, sweep,
+                             p.dictionary.rows);
+        int resident = 0;
+        if (const char* error = resident_blocks(sweep_kernel<T, Exact, Parallel>, kBlock,
+                                                static_cast<std::size_t>(shared), queue.device, &resident))
+            return error;
+        // An atom cannot have more tiles than this.
+        const int64_t useful = (entries.n + kTile - 1) / kTile, most = useful < kMaxBlocks ? useful : kMaxBlocks;
+        return SF_LAUNCH_COOPERATIVE((sweep_kernel<T, Exact, Parallel>), resident < most ? resident : most, kBlock,
+                                     shared, stream, sweep, p.dictionary.rows);
+    }
+};
+
+}  // namespace
+}  // namespace sparsefast
