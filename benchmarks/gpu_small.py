@@ -1,4 +1,4 @@
-"""Every op of the family on small, odd sizes on a GPU, for compute-sanitizer; each answer against the reference.
+"""Every op of signals on small, odd sizes on a GPU, for compute-sanitizer; each answer against the reference.
 
     compute-sanitizer --tool racecheck python benchmarks/gpu_small.py [backend ...]
 
@@ -66,6 +66,46 @@ def compare(x: torch.Tensor, d: torch.Tensor, got: Any, wanted: Any, op: str) ->
     return None if float(off) <= slack else f"off by {float(off):.1e}, where rounding is {slack:.1e}"
 
 
+def learned() -> Iterator[tuple[str, str, Callable[..., torch.Tensor]]]:
+    """The same for ops that learn a dictionary from codes; each gives one array."""
+    update = sparsefast.ksvd_update
+    yield "ksvd_update", "approx", lambda x, d, code, **b: update(x, d, code, **b).errors
+    yield "ksvd_update", "exact", lambda x, d, code, **b: update(x, d, code, method="exact", **b).errors
+    yield "ksvd_update", "parallel", lambda x, d, code, **b: update(x, d, code, parallel=True, **b).errors
+    yield "dictionary_stats", "A", lambda x, d, code, **b: stats_of(x, d, code, **b).A
+    yield "dictionary_stats", "B", lambda x, d, code, **b: stats_of(x, d, code, **b).B
+    yield "online_update", "online", lambda x, d, code, **b: sparsefast.online_update(stats_of(x, d, code, **b), d, **b)
+
+
+def stats_of(x: torch.Tensor, d: torch.Tensor, code: Any, **backend: Any) -> sparsefast.DictionaryStats:
+    return sparsefast.DictionaryStats(*d.shape, like=x).add(x, code, **backend)
+
+
+def learning(backend: str, device: str, n: int, f: int, k: int, s: int, dtype: torch.dtype) -> Iterator[str | None]:
+    """Prints a line for each op that learns; what is wrong with it, or None."""
+    x, d = problem(n, f, k, dtype)
+    s = min(s, max(1, f // 4))  # so that something is left to learn
+    code = sparsefast.omp(x, d, s, backend="reference")
+    wide = code.to(torch.float64)
+    fields = (t.to(device) for t in (code.indices, code.values, code.counts, code.status))
+    there = sparsefast.SparseCode._make(*fields, k)
+    for op, name, call in learned():
+        label = f"{backend} {name} {n} x {f}, {k} atoms, {s} nonzero, {dtype}"
+        why_not = dispatch.why_not(op, backend, device, str(dtype).removeprefix("torch."))
+        if why_not is not None:
+            print(f"absent  {label}: {why_not}")
+            continue
+        wanted = call(x.double(), d.double(), wide, backend="reference").double().norm()
+        found = call(x.to(device), d.to(device), there, backend=backend).cpu().double().norm()
+        # Where each signal has an atom of its own, nothing is left of it.
+        off = (found - wanted).abs() / torch.maximum(wanted, x.double().norm())
+        # An atom that is rounded otherwise changes what those after it find.
+        slack = SLACK * torch.finfo(dtype).eps * f**0.5 * s
+        wrong = None if float(off) <= slack else f"off by {float(off):.1e}, where rounding is {slack:.1e}"
+        print(f"{'right ' if wrong is None else 'WRONG '}  {label}" + (f": {wrong}" if wrong else ""))
+        yield wrong
+
+
 def main(argv: list[str], device: str = "cuda") -> int:
     if device == "cuda" and not torch.cuda.is_available():
         print("gpu_small: PyTorch sees no CUDA device", file=sys.stderr)
@@ -86,6 +126,8 @@ def main(argv: list[str], device: str = "cuda") -> int:
                     wrong = compare(x, d, call(x.to(device), d.to(device), backend=backend), wanted, op)
                     ran, bad = ran + 1, bad + (wrong is not None)
                     print(f"{'right ' if wrong is None else 'WRONG '}  {label}" + (f": {wrong}" if wrong else ""))
+                for wrong in learning(backend, device, n, f, k, s, dtype):
+                    ran, bad = ran + 1, bad + (wrong is not None)
     print(f"{ran} calls, {bad} wrong")
     return 2 if ran == 0 else int(bad > 0)
 

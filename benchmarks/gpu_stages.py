@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "gpu"
-STAGES = ("machine", "build", "test", "sanitize", "bench", "family", "patches")
+STAGES = ("machine", "build", "test", "sanitize", "bench", "family", "patches", "ksvd")
 CASES = "C1,C2,C3,C4,C5"
 # Kernels for CUDA also run emulated on the host, there with their threads in one of three orders.
 ON_DEVICE = "(cuda and not emulated and not forward and not reversed and not shuffled) or triton"
@@ -61,6 +61,7 @@ def stages(device: dict[str, Any], python: str = sys.executable) -> dict[str, li
             bench_step("family", [*bench, "--variants=ols,omp_masked,topk,nearest_code", "--seconds=0.5"]),
         ],
         "patches": [bench_step("patches", [*patches, "--seconds=0.3"])],
+        "ksvd": [bench_step("ksvd", [python, str(ROOT / "benchmarks" / "gpu_ksvd.py")])],
     }
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import sparsefast
 
@@ -61,6 +62,7 @@ def test_the_plan_names_every_stage_and_runs_nothing(check, capsys):
         "--tool racecheck",
         "sparsefast.bench omp --device=cuda --variants=omp --cases=C1,C2,C3,C4,C5",
         "sparsefast.bench patches --device=cuda --seconds=0.3 --json=",
+        "benchmarks/gpu_ksvd.py --json=",
     ):
         assert part in out
     assert check.main(["--dry-run", "build", "bench"]) == 0
@@ -194,6 +196,7 @@ def test_the_small_part_finds_a_wrong_answer(check, monkeypatch, capsys):
     """The program that compute-sanitizer runs, here on the CPU: it compares, and notices."""
     small = importlib.import_module("gpu_small")
     monkeypatch.setattr(small, "SIZES", small.SIZES[:2])
+    monkeypatch.setattr(small, "learned", tuple)  # they have a test of their own
     backend = sparsefast.backends("omp", device="cpu")[0]
     try:
         assert small.main([backend, "cuda"], device="cpu") == 0
@@ -209,3 +212,50 @@ def test_the_small_part_finds_a_wrong_answer(check, monkeypatch, capsys):
         assert small.main(["cuda"], device="cpu") == 2
     finally:
         sys.modules.pop("gpu_small", None)
+
+
+def test_the_small_part_finds_a_wrong_dictionary(check, monkeypatch, capsys):
+    small = importlib.import_module("gpu_small")
+    backend = sparsefast.backends("ksvd_update", device="cpu")[0]
+    size = (*small.SIZES[1], torch.float32)
+    try:
+        assert list(small.learning(backend, "cpu", *size)) == [None] * 6
+        online = sparsefast.online_update
+
+        def forgetful(stats, d, backend):
+            return online(stats, d, backend=backend) * (1 if backend == "reference" else 0.99)
+
+        monkeypatch.setattr(sparsefast, "online_update", forgetful)
+        assert [wrong is None for wrong in small.learning(backend, "cpu", *size)] == [True] * 5 + [False]
+        assert f"WRONG   {backend} online" in capsys.readouterr().out
+        assert list(small.learning("cuda", "cpu", *size)) == []
+        assert "runs on CUDA arrays only" in capsys.readouterr().out
+    finally:
+        sys.modules.pop("gpu_small", None)
+
+
+def test_dictionary_learning_is_measured_and_a_wrong_result_has_no_speed(check, monkeypatch, tmp_path, capsys):
+    """The program of the stage ksvd, here on the CPU."""
+    program, path = importlib.import_module("gpu_ksvd"), tmp_path / "found.json"
+    arguments = ["--signals=400", "--seconds=0.001", f"--json={path}"]
+    try:
+        assert program.main(arguments, device="cpu", sizes=(16, 24, 3)) == 0
+        found = json.loads(path.read_text())
+        assert [row["op"] for row in found["rows"]] == ["approx", "exact", "stats", "online"]
+        assert all(row["seconds"] > 0 and row["cpu_seconds"] > 0 for row in found["rows"])
+        assert [goal["op"] for goal in found["goals"]] == ["approx", "exact"]
+        made, calls = [], program.calls
+
+        def worse_the_second_time(given):
+            made.append(calls(given))
+            if len(made) == 2:  # after the CPU's
+                made[1]["exact"] = lambda: 1.01 * made[0]["exact"]()
+            return made[-1]
+
+        monkeypatch.setattr(program, "calls", worse_the_second_time)
+        capsys.readouterr()
+        assert program.main(arguments, device="cpu", sizes=(16, 24, 3)) == 1
+        assert capsys.readouterr().out.count("wrong: ") == 1
+        assert [goal["op"] for goal in json.loads(path.read_text())["goals"]] == ["approx"]
+    finally:
+        sys.modules.pop("gpu_ksvd", None)
