@@ -18,10 +18,9 @@ _COMMANDS = {
     "info": ("what this installation and this machine offer", "sparsefast.environment"),
     "bench": ("measure an op beside other implementations", "sparsefast.bench.cli"),
     "demo": ("sparse-code the patches of a photograph and show how well that does", "sparsefast.demo"),
-    "learn-dictionary": (
-        "learn a dictionary of the patches of photographs",
-        "sparsefast.patch_dictionaries.command",
-    ),
+    "denoise": ("take the noise out of a photograph", "sparsefast.restore.commands.denoise"),
+    "inpaint": ("fill in the missing pixels of a photograph", "sparsefast.restore.commands.inpaint"),
+    "learn-dictionary": ("learn a dictionary of the patches of photographs", "sparsefast.patch_dictionaries.command"),
     "noise": ("add Gaussian noise to a photograph", "sparsefast.images.commands.noise"),
     "mask": ("make a mask for a photograph: which pixels are known", "sparsefast.images.commands.mask"),
     "compare": ("measure how much two pictures differ: PSNR, SSIM, MSE", "sparsefast.images.commands.compare"),

@@ -66,7 +66,7 @@ def test_the_version_is_that_of_the_package(capsys):
     ("arguments", "message"),
     [
         ([], "the following arguments are required: command"),
-        (["denoise"], "argument command: invalid choice: 'denoise'"),
+        (["sharpen"], "argument command: invalid choice: 'sharpen'"),
         (["info", "--xml"], "unrecognized arguments: --xml"),
         (["demo", "--n-nonzero", "many"], "argument --n-nonzero: invalid int value: 'many'"),
     ],

@@ -1,0 +1,1 @@
+"""`sparsefast denoise` and `inpaint`."""

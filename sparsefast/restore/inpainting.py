@@ -1,0 +1,142 @@
+"""Missing pixels filled in by sparse coding in a dictionary that is learnt from the known ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from sparsefast import arrays
+from sparsefast.prepared import prepare
+from sparsefast.restore.denoising import check_seed
+from sparsefast.restore.generic import PATCH_SIZE, generic_dictionary
+from sparsefast.restore.groups import Grouping, filter_groups, sparse_coder
+from sparsefast.restore.interpolation import interpolate
+from sparsefast.restore.learning import learn_dictionary, sample_patches, with_constants
+from sparsefast.restore.masked import approximate_known
+from sparsefast.restore.pixels import check_finite, check_image, padded, to_pixels, to_planes
+from sparsefast.restore.progress import Progress
+
+METHODS = ("auto", "ksvd", "rbf")
+# Residuals that a pixel may have, as shares of the range of the known pixels: from the first to the last iteration.
+# What is filled in at first is far off; what is small in it is not worth an atom before the rest is right.
+FIRST_ERROR, LAST_ERROR = 12.0 / 255, 2.0 / 255
+# Iterations with one dictionary.
+_RELEARN = 3
+_LEAST_SIZE = 2 * PATCH_SIZE
+
+
+def inpaint(
+    image: np.ndarray,
+    known: np.ndarray,
+    *,
+    method: str = "auto",
+    n_iterations: int = 12,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> np.ndarray:
+    """A picture with its missing pixels filled in; known pixels stay as they are, bit for bit.
+
+    "ksvd" starts from `omp_masked` codes of all overlapping patches in a dictionary of photographs, each patch by its
+    known pixels alone. Then, in turns, the dictionary is adapted to the picture as it is filled in by now (K-SVD), and
+    groups of similar patches are coded in it to within an error that decreases:
+
+        x ← m y + (1 - m) Σ weighted Rᵀ D γ,   γ the sparsest with ||R x - D γ|| <= ε_k √n
+
+    Parameters
+    ----------
+    image : array of shape (H, W) or (H, W, 3), uint8, uint16, float32 or float64
+        Grey or RGB, of any size and scale. What the mask hides is not looked at, and may be NaN.
+    known : array of shape (H, W), bool
+        True where a pixel is known.
+    method : {"auto", "ksvd", "rbf"}
+        "rbf" interpolates by radial basis functions (`sparsefast.restore.interpolation`): faster, and better where
+        there is no structure to be learnt. "auto" is what `choose_method` says.
+    n_iterations : int
+        Of "ksvd", at least 0.
+    seed : int, at least 0
+        For the choice of the patches that a large picture is learnt from. The same seed gives the same result, bit for
+        bit, on one machine.
+    progress : callable, optional
+        Called with the share of the work that is done, from above 0 to 1.
+
+    Returns
+    -------
+    array of the shape and dtype of the image
+        Integers are rounded. Missing pixels are within the range of the known ones of their channel.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of an allowed type, shape or value, no pixel is known, or a known one is not finite.
+
+    References
+    ----------
+    J. Mairal, M. Elad, G. Sapiro, "Sparse representation for color image restoration", IEEE Trans. Image Processing 17,
+    2008, section V (masked codes). O. Guleryuz, "Nonlinear approximation based image recovery using adaptive sparse
+    reconstructions and iterated denoising", IEEE Trans. Image Processing 15, 2006 (thresholds that decrease).
+    """
+    check_image("inpaint", image)
+    _check_mask(known, image)
+    if method not in METHODS:
+        raise ValueError(f"inpaint: method={method!r}; it must be one of {', '.join(METHODS)}")
+    n_iterations = arrays.index(n_iterations, "inpaint: n_iterations")
+    if n_iterations < 0:
+        raise ValueError(f"inpaint: n_iterations={n_iterations}; it must be at least 0")
+    seed = check_seed("inpaint", seed)
+    check_finite("inpaint", image, known)
+    if known.all():
+        return image.copy()
+    if method == "auto":
+        method = choose_method(known)
+    low, high = image[known].min(axis=0), image[known].max(axis=0)
+    span = float(np.max(high.astype(np.float64) - low))
+    report = Progress(progress, 1.0 + (1.0 + n_iterations if method == "ksvd" else 0.0))
+    filled = interpolate(image, known, report.step(1.0))
+    if method == "ksvd" and span > 0:
+        mask = padded(known[None], _LEAST_SIZE)[0]
+        # Around the middle, so that float32 is exact enough for pictures of any offset.
+        middle = low + 0.5 * (high.astype(np.float64) - low)
+        planes = padded(to_planes((filled - middle) / span), _LEAST_SIZE)
+        found = _by_ksvd(planes, mask, n_iterations, seed, report)[:, : image.shape[0], : image.shape[1]]
+        filled = to_pixels(found, filled) * span + middle
+    result = np.clip(filled, low, high)
+    if image.dtype.kind == "u":
+        result = np.rint(result)
+    result = result.astype(image.dtype)
+    result[known] = image[known]
+    return result
+
+
+def choose_method(known: np.ndarray) -> str:
+    """ "ksvd", or "rbf" where too little is known for it: what `inpaint` does with method="auto"."""
+    return "ksvd"
+
+
+def _by_ksvd(planes: np.ndarray, known: np.ndarray, n_iterations: int, seed: int, report: Progress) -> np.ndarray:
+    """Planes with their missing pixels, which hold a first guess, filled in; the range is about 1."""
+    start = generic_dictionary(len(planes))
+    norm = math.sqrt(start.shape[1])
+    found = approximate_known(planes, known, prepare(start), PATCH_SIZE, report.step(1.0))
+    errors = np.geomspace(FIRST_ERROR, LAST_ERROR, n_iterations)
+    learnt = start
+    for i, error in enumerate(errors):
+        if i % _RELEARN == 0:
+            signals = sample_patches(found, PATCH_SIZE, seed)
+            learnt = learn_dictionary(signals, learnt, error * norm, 1, seed=seed)
+            dictionary = prepare(with_constants(learnt, len(planes)))
+        coder = sparse_coder(dictionary, error * norm)
+        estimate = filter_groups(found, found, Grouping(PATCH_SIZE), coder, report.step(1.0))
+        found = np.where(known, planes, estimate)
+    return found
+
+
+def _check_mask(known: np.ndarray, image: np.ndarray) -> None:
+    if not isinstance(known, np.ndarray) or known.dtype != bool:
+        what = f"has dtype {known.dtype}" if isinstance(known, np.ndarray) else f"is a {type(known).__name__}"
+        raise TypeError(f"inpaint: known {what}; it must be an array of bool, True where a pixel is known")
+    if known.shape != image.shape[:2]:
+        raise ValueError(f"inpaint: known has shape {known.shape}; it must be {image.shape[:2]}, as the image is")
+    if not known.any():
+        raise ValueError("inpaint: known is False everywhere; at least one pixel must be known")
