@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import sparsefast
+import sparsefast.ops.torch_dictionary  # which defines torch.ops.sparsefast.dictionary_update and online_update
 from sparsefast import DictionaryStats, ksvd_update, mod_update, online_update, replace_atoms
 from tests.ops.helper import F, K, N, S, problem
 
