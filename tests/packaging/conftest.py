@@ -108,6 +108,13 @@ def install(python: Path, *what: object, **settings: str | None) -> None:
     pip("--python", python, "install", "--no-index", "--no-build-isolation", "--no-deps", *what, **settings)
 
 
+@pytest.fixture(scope="session")
+def index_is_reachable(tmp_path_factory: pytest.TempPathFactory) -> bool:
+    """Whether build tools can be fetched into isolation."""
+    folder = tmp_path_factory.mktemp("index")
+    return pip("download", "--no-deps", "--dest", folder, "pybind11", check=False).returncode == 0
+
+
 def python_says(python: Path, code: str, **settings: str | None) -> str:
     """What a piece of code prints in an environment, run from a directory that holds no sources."""
     return run(python, "-c", code, cwd=str(python.parent), **settings).stdout.strip()

@@ -129,8 +129,16 @@ def test_a_spill_fails_the_report(folder, tmp_path):
 
 
 @needs_nvcc
+def test_no_kernel_spills_on_the_newest_architecture(folder):
+    done = cuda_report(folder, "--jobs=2", "--archs=90")
+    print(done.stdout)
+    assert "probe_kernel" in done.stdout
+
+
+@needs_nvcc
+@pytest.mark.slow
 def test_no_kernel_spills(folder):
-    """On no architecture of the build; each also compiles, PTX too."""
+    """On no architecture of the build, whose kernels `make` has compiled for each; PTX too."""
     done = cuda_report(folder, "--jobs=2")
     print(done.stdout)
     assert "probe_kernel" in done.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import BASELINE, ROOT, build_wheel, install, only, pip, python_says, run
+from .conftest import ROOT, build_wheel, install, only, python_says, run
 
 ROUND_TRIP = """
 import numpy as np, sparsefast
@@ -130,14 +130,3 @@ def test_a_package_without_init_is_an_error(tree, tmp_path):
     done = build_wheel(tree, tmp_path, check=False, SPARSEFAST_NATIVE="0")
     assert done.returncode != 0
     assert "sparsefast: kernels/forgotten holds Python files but no __init__.py" in done.stdout
-
-
-def test_an_isolated_build_needs_no_pytorch(tree, wheel, tmp_path):
-    reachable = pip("download", "--no-deps", "--dest", tmp_path / "index", "pybind11", check=False)
-    if reachable.returncode:
-        pytest.skip(f"the package index cannot be reached: {reachable.stdout.strip().splitlines()[-1]}")
-    options = ("--verbose", "--no-deps", "--wheel-dir", tmp_path)
-    done = pip("wheel", *options, tree, SPARSEFAST_NATIVE="1", CMAKE_ARGS=BASELINE)
-    assert "build dependencies" in done.stdout
-    assert not re.search(r"Collecting (torch|numpy)", done.stdout)
-    assert contents(only(tmp_path, "*.whl")).keys() == contents(wheel).keys()
