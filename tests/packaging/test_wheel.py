@@ -49,7 +49,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
     }
     data = {name for name in package if not name.endswith((".py", ".so", ".json", "py.typed"))}
     assert package - data == expected
-    assert {Path(name).suffix for name in data} <= {".pyi", ".yaml"}
+    assert {Path(name).suffix for name in data} <= {".pyi", ".yaml", ".safetensors"}
 
 
 def test_no_file_is_in_the_wheel_twice(wheel):
