@@ -46,7 +46,7 @@ set(sources ${SPARSEFAST_CUDA_SOURCES})
 list(REMOVE_ITEM sources csrc/cuda/device.cu) # asks the driver
 if(EXISTS "${PROJECT_SOURCE_DIR}/tests/sanitize/cuda_driver.cpp")
   add_executable(sparsefast_cuda_driver EXCLUDE_FROM_ALL tests/sanitize/cuda_driver.cpp
-                                        tests/sanitize/cuda_patches.cpp)
+                                        tests/sanitize/cuda_patches.cpp tests/sanitize/cuda_ksvd.cpp)
   sparsefast_emulate(sparsefast_cuda_driver ${sources})
 endif()
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cuda/emulation/launch.hpp"
+#include "cuda_ksvd.hpp"
 #include "cuda_patches.hpp"
 #include "sparsefast/omp_cuda.hpp"
 
@@ -191,5 +192,5 @@ int main() {
             run<double>(shape, with_gram);
         }
     std::printf("CUDA kernels on the emulated device: %d launches, %d failures\n", calls, failures);
-    return failures + run_cuda_patches() != 0;
+    return failures + run_cuda_patches() + run_cuda_ksvd() != 0;
 }

@@ -175,7 +175,8 @@ void Machine::pause() {
     room_->random = random_;
     room_->barrier = barrier_;
     room_->ended = !parked_;
-    std::memcpy(room_->statics.data(), sparsefast_emulation_shared_begin, room_->statics.size());
+    if (!room_->statics.empty())  // a block alone keeps them where they are
+        std::memcpy(room_->statics.data(), sparsefast_emulation_shared_begin, room_->statics.size());
 }
 
 // Goes on with a block that waited for the grid, of which all blocks have come.
@@ -190,7 +191,8 @@ void Machine::resume(int room) {
         warps_[w].arrived = 0;
         ready_warps_ |= 1u << w;
     }
-    std::memcpy(sparsefast_emulation_shared_begin, room_->statics.data(), room_->statics.size());
+    if (!room_->statics.empty())
+        std::memcpy(sparsefast_emulation_shared_begin, room_->statics.data(), room_->statics.size());
 }
 
 bool Machine::overrun() const {
