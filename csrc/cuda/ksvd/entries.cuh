@@ -92,7 +92,7 @@ __device__ __forceinline__ void visit_chunk(const Entries<T>& e, const SparseCod
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kBlock) count_kernel(Entries<T> e, SparseCodes codes, const double* squares) {
+__global__ void __launch_bounds__(kBlock, 2) count_kernel(Entries<T> e, SparseCodes codes, const double* squares) {
     const int lane = threadIdx.x % kWarp;
     for (int64_t chunk = blockIdx.x * static_cast<int64_t>(kWarps) + threadIdx.x / kWarp; chunk < e.n_chunks;
          chunk += gridDim.x * static_cast<int64_t>(kWarps)) {
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(kBlock) copy_counts_kernel(const int64_t* usag
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kBlock) place_kernel(Entries<T> e, SparseCodes codes, const double* squares) {
+__global__ void __launch_bounds__(kBlock, 2) place_kernel(Entries<T> e, SparseCodes codes, const double* squares) {
     const int lane = threadIdx.x % kWarp;
     const T* const values = static_cast<const T*>(codes.values);
     for (int64_t chunk = blockIdx.x * static_cast<int64_t>(kWarps) + threadIdx.x / kWarp; chunk < e.n_chunks;

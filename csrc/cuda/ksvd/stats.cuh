@@ -111,7 +111,7 @@ struct StatsArguments {
 };
 
 template <typename T>
-__global__ void __launch_bounds__(kBlock) stats_kernel(StatsArguments<T> p) {
+__global__ void __launch_bounds__(kBlock, 2) stats_kernel(StatsArguments<T> p) {
     SF_DYNAMIC_SHARED(double, sums);
     __shared__ double room[kBlock];
     const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;

@@ -42,7 +42,7 @@ struct ResidualArguments {
 };
 
 template <typename T>
-__global__ void __launch_bounds__(kBlock) residual_kernel(ResidualArguments<T> a) {
+__global__ void __launch_bounds__(kBlock, 2) residual_kernel(ResidualArguments<T> a) {
     const int n_features = static_cast<int>(a.signals.cols);
     const int64_t s = a.codes.n_nonzero;
     const int lanes = lanes_of_row(n_features), lane = static_cast<int>(threadIdx.x) % lanes;
