@@ -22,14 +22,17 @@ Matrix matrix_of(const py::object& array, const char* name, DType dtype) {
 Matrix signals_of(const py::object& signals, DType* dtype) {
     const DeviceArray x(signals, "signals");
     *dtype = x.float_type();
-    const Matrix m = x.matrix();
-    if (m.cols < 1) throw py::value_error("signals must have features");
-    return m;
+    return x.matrix();
 }
 
-void check_atoms(int64_t n_atoms) {
+// Threads step past the last feature before they stop, in 32 bits.
+constexpr int64_t kMostFeatures = int64_t(1) << 30;
+
+void check_sizes(int64_t n_atoms, int64_t n_features) {
     if (n_atoms < 1) throw py::value_error("dictionary must not be empty");
     if (n_atoms > INT32_MAX) throw py::value_error("dictionary has more than 2^31 - 1 atoms");
+    if (n_features < 1) throw py::value_error("signals must have features");
+    if (n_features > kMostFeatures) throw py::value_error("signals has more than 2^30 features");
 }
 
 SparseCodes codes_of(const py::object& indices, const py::object& values, const py::object& counts, int64_t n,
@@ -80,7 +83,7 @@ void run_update(const py::object& signals, const py::object& dictionary, const p
     p.signals = signals_of(signals, &p.dtype);
     p.dictionary = matrix_of(dictionary, "dictionary", p.dtype);
     const int64_t n = p.signals.rows, n_atoms = p.dictionary.rows;
-    check_atoms(n_atoms);
+    check_sizes(n_atoms, p.signals.cols);
     if (p.dictionary.cols != p.signals.cols) throw py::value_error("signals must have the dictionary's features");
     p.codes = codes_of(indices, values, counts, n, p.dtype);
     const char* const dtype = name_of(p.dtype);
@@ -99,7 +102,7 @@ void run_stats(const py::object& signals, const py::object& indices, const py::o
     StatsProblem p{};
     p.signals = signals_of(signals, &p.dtype);
     p.n_atoms = matrix_of(a, "A", DType::float64).rows;
-    check_atoms(p.n_atoms);
+    check_sizes(p.n_atoms, p.signals.cols);
     p.codes = codes_of(indices, values, counts, p.signals.rows, p.dtype);
     const auto sums = [](const py::object& array, const char* name, int64_t rows, int64_t cols) {
         return static_cast<double*>(DeviceArray(array, name).require("float64").output(rows, cols));
@@ -120,8 +123,7 @@ void run_online(const py::object& a, const py::object& b, const py::object& dict
     p.dtype = d.float_type();
     p.dictionary = d.matrix();
     const int64_t n_atoms = p.dictionary.rows, n_features = p.dictionary.cols;
-    check_atoms(n_atoms);
-    if (n_features < 1) throw py::value_error("dictionary must have features");
+    check_sizes(n_atoms, n_features);
     p.a = static_cast<const double*>(DeviceArray(a, "A").require("float64").output(n_atoms, n_atoms));
     p.b = static_cast<const double*>(DeviceArray(b, "B").require("float64").output(n_atoms, n_features));
     if (n_iterations < 1) throw py::value_error("n_iterations must be at least 1");

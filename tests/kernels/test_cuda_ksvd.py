@@ -177,6 +177,7 @@ def test_the_border_refuses_what_does_not_fit() -> None:
     for change, message in (
         ({"signals": describe(c.signals.astype(np.float64))}, "dictionary must be float64, not float32"),
         ({"signals": describe(c.signals[:, :0])}, "must have features"),
+        ({"signals": (16, "float32", (20, 2**31), (0, 0))}, "more than 2.30 features"),
         ({"dictionary": describe(other)}, "dictionary's features"),
         ({"dictionary": describe(other[:0, :5])}, "must not be empty"),
         ({"indices": describe(c.indices.astype(np.int16))}, "must be int32, not int16"),

@@ -1,10 +1,12 @@
 """Every backend has every kernel, under the same names, with the same arguments."""
 
+import importlib
 import inspect
 
 import numpy as np
 import pytest
 
+from sparsefast import dispatch
 from tests.data import random_problem
 from tests.kernels.helper import BACKENDS, CODERS, Kernel, Outputs, exists, kernels
 
@@ -25,6 +27,21 @@ def test_arguments_have_the_same_names_in_the_same_order_everywhere(name: str) -
     for module in modules:
         assert list(inspect.signature(getattr(module, name)).parameters) == list(expected)
         assert list(inspect.signature(module.prepare).parameters) == ["dictionary", "gram", "n_threads"]
+
+
+@pytest.mark.parametrize("function", ["ksvd_update", "dictionary_stats", "online_update"])
+def test_dictionary_learning_has_the_same_arguments_everywhere(function: str) -> None:
+    assert [backend for backend in (*BACKENDS, "cuda") if not exists(backend, "ksvd")] == []
+    columns = [backend for backend in (*BACKENDS, "cuda") if dispatch.why_not(function, emulated(backend)) is None]
+    modules = [importlib.import_module(f"sparsefast.kernels.{backend}.ksvd") for backend in columns]
+    names = [list(inspect.signature(getattr(module, function)).parameters) for module in modules]
+    assert all(found == names[0] for found in names)
+    # A sweep waits for all blocks of a device at once, which Triton cannot say: the grid does.
+    assert dispatch.why_not(function, "triton") == f"{function} is not offered yet"
+
+
+def emulated(backend: str) -> str:
+    return "cuda-emulated" if backend == "cuda" else backend
 
 
 @pytest.mark.parametrize("name", NAMES)
