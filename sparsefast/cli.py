@@ -17,7 +17,7 @@ from sparsefast._version import __version__
 _COMMANDS = {
     "info": ("what this installation and this machine offer", "sparsefast.environment"),
     "bench": ("measure an op beside other implementations", "sparsefast.bench.cli"),
-    "demo": ("sparse-code the patches of a photograph and show how well that does", "sparsefast.demo"),
+    "demo": ("sparse-code and denoise a photograph, and show how well that does", "sparsefast.demo"),
     "denoise": ("take the noise out of a photograph", "sparsefast.restore.commands.denoise"),
     "inpaint": ("fill in the missing pixels of a photograph", "sparsefast.restore.commands.inpaint"),
     "learn-dictionary": ("learn a dictionary of the patches of photographs", "sparsefast.patch_dictionaries.command"),

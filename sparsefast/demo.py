@@ -1,4 +1,4 @@
-"""`sparsefast demo`: a photograph from the sparse codes of its overlapping patches."""
+"""`sparsefast demo`: a photograph from the sparse codes of its overlapping patches, and freed of noise by them."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ DEFAULT_ERROR = 2.0
 BAND = 64
 # How much the error is magnified in the picture, to be seen at all.
 ERROR_GAIN = 4
+# What is denoised of a photograph, from its middle, at most: some seconds of work.
+DENOISED = 512
 
 
 class Coded(NamedTuple):
@@ -91,12 +93,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LEVELS",
         help="stop a patch at this root mean square error, in grey levels of 256 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--sigma",
+        type=float,
+        default=25.0,
+        metavar="LEVELS",
+        help="the noise that is added and taken out, in grey levels of 256; 0: none (default: %(default)s)",
+    )
+
+
+class Denoised(NamedTuple):
+    """What denoising made of a noisy crop of a photograph; all (height, width, n_channels), 0 to 1."""
+
+    truth: np.ndarray
+    noisy: np.ndarray
+    image: np.ndarray
+    seconds: float
+
+
+def denoise_crop(truth: np.ndarray, sigma: float) -> Denoised:
+    """Add noise to the middle of a photograph (height, width, n_channels), 0 to 1, and take it out again."""
+    from sparsefast.images.noise import add_noise
+    from sparsefast.restore import denoise
+
+    top, left = (max(0, (size - DENOISED) // 2) for size in truth.shape[:2])
+    crop = truth[top : top + DENOISED, left : left + DENOISED]
+    noisy = add_noise(crop, sigma / 255, 0)
+    start = time.perf_counter()
+    image = denoise(noisy if truth.shape[2] == 3 else noisy[:, :, 0], sigma / 255)
+    return Denoised(crop, noisy, np.atleast_3d(image), time.perf_counter() - start)
 
 
 def run(args: argparse.Namespace) -> int:
     """`sparsefast demo`."""
     if not math.isfinite(args.error) or args.error < 0:
         raise ValueError(f"--error {args.error} must be at least 0")
+    if not 0 <= args.sigma <= 255:
+        raise ValueError(f"--sigma {args.sigma} must be 0 to 255")
     out = Path(args.out)
     if out.suffix.lower() != ".png":
         raise ValueError(f"{out} must end in .png")
@@ -125,8 +158,17 @@ def run(args: argparse.Namespace) -> int:
     seconds = sum(c.seconds for c in channels)
 
     shown_error = np.clip(np.abs(image - truth) * ERROR_GAIN, 0, 1)
+    panes = [truth, image, shown_error]
     labels = ["original", f"{n_atoms / n_signals:.1f} atoms a patch", f"error x {ERROR_GAIN}"]
-    write(out, Picture(contact_sheet([truth, image, shown_error], labels)))
+    found = denoise_crop(truth, args.sigma) if args.sigma else None
+    if found is not None:
+        panes += [found.truth, found.noisy, found.image]
+        labels += [
+            "original",
+            f"noise of sigma {args.sigma:g}: {psnr(found.truth, found.noisy, 1.0):.1f} dB",
+            f"denoised by K-SVD: {psnr(found.truth, found.image, 1.0):.1f} dB",
+        ]
+    write(out, Picture(contact_sheet(panes, labels, columns=3)))
     height, width = picture.shape[:2]
     print(f"photo            {name}, {width} x {height}, {truth.shape[2]} channel{'s' if truth.shape[2] > 1 else ''}")
     print(f"patches          {n_signals} of {PATCH} x {PATCH} pixels, mean removed")
@@ -134,5 +176,10 @@ def run(args: argparse.Namespace) -> int:
     print(f"atoms a patch    {n_atoms / n_signals:.2f} on average, at most {args.n_nonzero}")
     print(f"PSNR             {psnr(truth, image, 1.0):.2f} dB (data range 1, all channels)")
     print(f"speed            {n_signals / seconds:,.0f} signals/s in omp, backend {backend}")
+    if found is not None:
+        before, after = (psnr(found.truth, x, 1.0) for x in (found.noisy, found.image))
+        height, width = found.truth.shape[:2]
+        print(f"denoised         {width} x {height} of it, K-SVD, sigma {args.sigma:g}, {found.seconds:.1f} s")
+        print(f"PSNR             {before:.2f} dB before and {after:.2f} dB after")
     print(f"written          {out}")
     return 0

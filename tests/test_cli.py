@@ -144,31 +144,33 @@ def test_info_shows_the_grid_and_json_says_the_same():
         assert key in found
 
 
-def test_demo_writes_three_panes_and_says_how_well_it_did(picture, tmp_path):
+def test_demo_writes_two_rows_of_three_panes_and_says_how_well_it_did(picture, tmp_path):
     out = tmp_path / "demo.png"
     result = run("demo", "--photo", str(picture), "--out", str(out))
     assert result.returncode == 0, result.stderr
     with Image.open(out) as sheet:
         assert sheet.format == "PNG"
         assert sheet.width >= 3 * 30
-        assert sheet.height >= 40
+        assert sheet.height >= 2 * 40
     psnr = float(re.search(r"PSNR +([0-9.]+) dB \(data range 1", result.stdout)[1])
     assert 35 < psnr < 60
     assert 0 < float(re.search(r"atoms a patch +([0-9.]+) on average", result.stdout)[1]) <= 8
     assert re.search(r"speed +[0-9,]+ signals/s in omp, backend (cpu|numba)", result.stdout)
     assert f"{3 * 33 * 23} of 8 x 8 pixels" in result.stdout
+    before, after = re.search(r"PSNR +([0-9.]+) dB before and ([0-9.]+) dB after", result.stdout).groups()
+    assert 20 < float(before) < float(after) - 5
 
 
 def test_demo_codes_the_photograph_that_scikit_learn_ships(tmp_path):
     pytest.importorskip("sklearn")
-    result = run("demo", "--out", str(tmp_path / "demo.png"), "--n-nonzero", "2")
+    result = run("demo", "--out", str(tmp_path / "demo.png"), "--n-nonzero", "2", "--sigma", "0")
     assert result.returncode == 0, result.stderr
     assert "china.jpg of scikit-learn, 640 x 427, 3 channels" in result.stdout
 
 
 def test_a_smaller_error_is_a_better_picture(picture, tmp_path):
     def psnr(*options):
-        result = run("demo", "--photo", str(picture), "--out", str(tmp_path / "demo.png"), *options)
+        result = run("demo", "--photo", str(picture), "--out", str(tmp_path / "demo.png"), "--sigma", "0", *options)
         return float(re.search(r"PSNR +([0-9.]+) dB", result.stdout)[1])
 
     assert psnr("--error", "1", "--n-nonzero", "32") > psnr("--error", "4", "--n-nonzero", "32") + 3
@@ -189,6 +191,7 @@ def test_a_bad_picture_or_place_ends_in_one_line_and_exit_code_2(picture, tmp_pa
         (["--photo", str(picture), "--n-nonzero", "0"], "n_nonzero=0; it must be 1 to n_atoms=256"),
         (["--photo", str(picture), "--out", str(picture)], "is the photograph itself"),
         (["--photo", str(picture), "--error", "-1"], "--error -1.0 must be at least 0"),
+        (["--photo", str(picture), "--sigma", "300"], "--sigma 300.0 must be 0 to 255"),
         (["--photo", str(picture), "--out", str(tmp_path / "none" / "x.png")], "none is not a folder"),
         (["--photo", str(picture), "--out", str(tmp_path / "x.jpg")], "x.jpg must end in .png"),
     ):
