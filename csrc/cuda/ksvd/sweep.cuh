@@ -77,7 +77,7 @@ class Sweep {
         narrow_ = fresh_ + n_features_;
         const int64_t tiles = Parallel ? 1 : kMaxTiles, team = Parallel ? blockIdx.x : 0;
         partials_ = a.partials + team * 2 * tiles * n_features_;
-        gram_partials_ = a.gram_partials + team * tiles * n_features_ * n_features_;
+        gram_partials_ = with_gram_ ? a.gram_partials + team * tiles * n_features_ * n_features_ : nullptr;
         gram_ = Parallel ? gram_partials_ : a.gram;
         longest_ = a.longest + team * tiles;
     }
