@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparsefast.sparse_code import SparseCode
 
 
-def _check_indices(code: SparseCode, indices: Array) -> None:
+def check_indices(code: SparseCode, indices: Array) -> None:
     # A code may have been built by hand, and the sparse products of SciPy and PyTorch do not look.
     if 0 not in indices.shape and (int(indices.min()) < 0 or int(indices.max()) >= code.n_atoms):
         raise ValueError(
@@ -53,7 +53,7 @@ def _decode_numpy(code: SparseCode, dictionary: Array | PreparedDictionary) -> n
         atoms = kind.view(dictionary, dtype)
     _check_shape(code, tuple(atoms.shape))
     indices = code.indices.reshape(-1, code.n_nonzero)
-    _check_indices(code, indices)
+    check_indices(code, indices)
     n = indices.shape[0]
     index_type = np.int32 if indices.size < 2**31 else np.int64
     ends = np.arange(n + 1, dtype=index_type) * index_type(code.n_nonzero)
@@ -144,7 +144,7 @@ def to_dense(code: SparseCode) -> Array:
         dense = code.values.new_zeros((*code.shape, code.n_atoms))
         return dense.scatter_add(-1, code.indices.long(), code.values)
     indices = code.indices.reshape(-1, code.n_nonzero)
-    _check_indices(code, indices)
+    check_indices(code, indices)
     values = code.values.reshape(-1, code.n_nonzero)
     out = np.zeros((indices.shape[0], code.n_atoms), values.dtype)
     rows = np.arange(indices.shape[0])
@@ -162,7 +162,7 @@ def to_scipy(code: SparseCode) -> Any:
     if host.values.dtype == np.float16:
         host = host.to(np.float32)
     indices = host.indices.reshape(-1, host.n_nonzero)
-    _check_indices(host, indices)
+    check_indices(host, indices)
     counts = np.where(host.status.reshape(-1) == Status.NONFINITE, 1, host.counts.reshape(-1))
     if counts.size and (int(counts.min()) < 0 or int(counts.max()) > host.n_nonzero):
         raise ValueError(
@@ -179,7 +179,7 @@ def to_torch_sparse(code: SparseCode) -> Any:
     code = code.torch()
     torch = arrays.torch_ready().torch
     indices, values = (x.reshape(-1, code.n_nonzero) for x in (code.indices.long(), code.values))
-    _check_indices(code, indices)
+    check_indices(code, indices)
     counts = torch.where(code.status.reshape(-1) == Status.NONFINITE, 1, code.counts.reshape(-1))
     unused = torch.arange(code.n_nonzero, device=indices.device) >= counts[:, None]
     # Padding is sorted behind all atoms, and then left out.

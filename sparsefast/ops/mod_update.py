@@ -13,6 +13,7 @@ from sparsefast.ops.hook import needs_torch
 from sparsefast.ops.ksvd_update import DictionaryUpdate, as_update
 from sparsefast.prepared import PreparedDictionary
 from sparsefast.sparse_code import SparseCode
+from sparsefast.sparse_decode import check_indices
 
 # Signals whose reconstruction is in memory at once.
 _ROWS = 1 << 15
@@ -84,6 +85,8 @@ def run_mod_update(
     scale[used] = norms
     atoms = kind.from_numpy(new.astype(coded.computed_in))
     factors = kind.from_numpy(scale.astype(coded.computed_in))
+    # No kernel for GPUs has refused them, and indexing there would end the process's use of its device.
+    check_indices(code, coded.indices)
     # A padded entry names atom 0, whose factor must not turn a padding of NaN or 0 into anything else: it does not.
     values = coded.values * factors[coded.indices] if coded.values.shape[1] else coded.values
     usage = kind.from_numpy(stats.usage.astype(np.int64))

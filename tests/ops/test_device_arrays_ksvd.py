@@ -119,6 +119,14 @@ def test_statistics_and_the_atoms_they_give(dtype: str) -> None:
         np.testing.assert_allclose(found.numpy(), wanted, atol=4e-7 if dtype == "float32" else 1e-13)
 
 
+def test_a_code_that_names_no_atom_is_refused_before_it_is_an_index() -> None:
+    x, d, code = coded()
+    bad = code.indices.clone()
+    bad[3, 0] = K
+    with pytest.raises(ValueError, match=f"indices run from 0 to {K}"):
+        mod_update(x, d, sparsefast.SparseCode._make(bad, code.values, code.counts, code.status, K))
+
+
 def test_the_method_of_optimal_directions_and_atoms_to_replace() -> None:
     x, d, code = coded("float64")
     found = mod_update(x, d, code)
