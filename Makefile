@@ -27,6 +27,7 @@ test-all: $(VENV)/built sanitize
 bench: $(VENV)/built
 	@$(BIN)/sparsefast bench omp
 	@$(BIN)/sparsefast bench patches
+	@$(BIN)/sparsefast bench ksvd --quick
 
 # Registers, shared memory, stack and spills of every CUDA kernel: nvcc alone. ARCHS=90 for one architecture.
 cuda-report: $(VENV)/ready

@@ -1,4 +1,4 @@
-"""`sparsefast bench`: the options of both its families, the run, and where the results of `omp` go."""
+"""`sparsefast bench`: the options of its families, the run, and where the results of `omp` go."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ DEVICES = ["cpu", "cuda"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `sparsefast bench` to its parser."""
     option = parser.add_argument
-    option("op", nargs="?", default="omp", choices=["omp", "patches"], help="what to measure (default: omp)")
+    option("op", nargs="?", default="omp", choices=["omp", "patches", "ksvd"], help="what to measure (default: omp)")
     option(
         "--json", nargs="?", const="-", metavar="FILE", help="write JSON; to stdout, and the table to stderr, for '-'"
     )
     option("--png", metavar="FILE", help="draw a bar chart (needs matplotlib)")
-    option("--variants", type=_names, metavar="V1,V2", help="omp, ols, ...; unfold, fold, ... (default: all of the op)")
+    option("--variants", type=_names, metavar="V1,V2", help="omp, ols, ...; unfold, ...; approx, ... (default: all)")
     option("--layouts", type=_names, metavar="L1,L2", help="of patches: columns, signals (default: both)")
     option("--cases", type=_names, metavar="C1,C2", help="which cases, in each variant that has them (default: all)")
     option("--threads", type=_counts, default=[1], metavar="1,2", help="thread counts (default: 1)")
@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     option("--batches", type=_batches, metavar="N1,N2", help="signals or images in a call, on --device cuda")
     option("--dtype", default="float32", choices=["float32", "float64"])
+    option("--quick", action="store_true", help="of ksvd: the first case, and short runs of learning")
     option("--isa", type=_names, default=[], metavar="I1,I2", help="the C++ kernels with these instruction sets too")
 
 
@@ -122,6 +123,8 @@ def to_argv(args: argparse.Namespace) -> list[str]:
     for name in ("variants", "layouts", "cases", "threads", "peers", "backends", "batches", "isa"):
         if getattr(args, name):
             argv.append(f"--{name}={','.join(map(str, getattr(args, name)))}")
+    if args.quick:
+        argv.append("--quick")
     for name in ("json", "png"):
         if getattr(args, name) is not None:
             argv.append(f"--{name}={getattr(args, name)}")
@@ -130,11 +133,13 @@ def to_argv(args: argparse.Namespace) -> list[str]:
 
 def _bad_option(args: argparse.Namespace) -> str | None:
     from sparsefast import dispatch
-    from sparsefast.bench.patches import run as patches
 
-    problem = patches.bad_option(args) if args.op == "patches" else _bad_option_of_omp(args)
+    family = _family(args.op)
+    problem = _bad_option_of_omp(args) if family is None else family.bad_option(args)
     if problem is not None:
         return problem
+    if args.quick and args.op != "ksvd":
+        return "--quick goes with bench ksvd"
     backends = [*dispatch.backend_names(), "none"]
     for name in args.backends:
         if name not in backends:
@@ -149,6 +154,19 @@ def _bad_option(args: argparse.Namespace) -> str | None:
             return f"--{option} {path}: there is no such folder"
     if args.png is not None and importlib.util.find_spec("matplotlib") is None:
         return "--png draws with matplotlib: pip install matplotlib"
+    return None
+
+
+def _family(op: str) -> Any:
+    """The module of a family that has its own, None for omp."""
+    if op == "patches":
+        from sparsefast.bench.patches import run as patches
+
+        return patches
+    if op == "ksvd":
+        from sparsefast.bench.ksvd import run as ksvd
+
+        return ksvd
     return None
 
 
@@ -171,10 +189,8 @@ def _bad_option_of_omp(args: argparse.Namespace) -> str | None:
 
 
 def _default_backends(op: str, device: str) -> list[str]:
-    if op == "patches":
-        from sparsefast.bench.patches import run as patches
-
-        return patches.default_backends(device)
+    if (family := _family(op)) is not None:
+        return list(family.default_backends(device))
     if device == "cpu":
         return list(BACKENDS)
     from sparsefast.bench.gpu.run import BACKENDS as on_gpu
@@ -212,10 +228,8 @@ def _chosen(args: argparse.Namespace) -> list[tuple[Variant, Case]]:
 
 def measure_here(args: argparse.Namespace) -> int:
     """Measure in this process, print, and write what was asked for. Returns the exit status."""
-    if args.op == "patches":
-        from sparsefast.bench.patches import run as patches
-
-        return patches.measure_here(args)
+    if (family := _family(args.op)) is not None:
+        return int(family.measure_here(args))
     from sparsefast.bench import machine, measure, report
 
     out: TextIO = sys.stderr if args.json == "-" else sys.stdout
