@@ -124,12 +124,8 @@ void run_stats(const py::array& signals, const py::array& indices, const py::arr
     const double flops = stats_flops(p);
     const int threads = threads_for(flops, n_threads);
     const Workspace workspace(stats_workspace_bytes(p, threads));
-    {
-        const py::gil_scoped_release release;
-        stats_begin(p, workspace.data(), threads);
-    }
-    in_ranges(p.n_atoms, flops, threads,
-              [&](int64_t begin, int64_t end) { stats_atoms(p, begin, end, workspace.data(), threads); });
+    in_ranges(p.signals.rows, flops, threads,
+              [&](int64_t begin, int64_t end) { stats_signals(p, begin, end, workspace.data(), threads); });
 }
 
 void run_online(const py::array& a, const py::array& b, const py::array& dictionary, int64_t n_iterations, bool sphere,

@@ -40,8 +40,7 @@ struct KsvdKernels {
     void (*sweep_atoms)(const KsvdProblem&, int64_t begin, int64_t end, void* workspace, int n_threads);
     void (*sweep_end)(const KsvdProblem&, void* workspace, int n_threads);
     int64_t (*stats_bytes)(const StatsProblem&, int n_threads);
-    void (*stats_begin)(const StatsProblem&, void* workspace, int n_threads);
-    void (*stats_atoms)(const StatsProblem&, int64_t begin, int64_t end, void* workspace, int n_threads);
+    void (*stats_signals)(const StatsProblem&, int64_t begin, int64_t end, void* workspace, int n_threads);
     int64_t (*online_bytes)(const OnlineProblem&);
     void (*online_range)(const OnlineProblem&, int64_t begin, int64_t end, void* workspace);
 };

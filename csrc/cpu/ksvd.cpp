@@ -34,11 +34,8 @@ void sweep_end(const KsvdProblem& p, void* workspace, int n_threads) {
 int64_t stats_bytes(const StatsProblem& p, int n_threads) {
     return with<Stats>(p, [](auto& stats) { return stats.bytes(); }, static_cast<void*>(nullptr), n_threads);
 }
-void begin_stats(const StatsProblem& p, void* workspace, int n_threads) {
-    with<Stats>(p, [](auto& stats) { stats.begin(); }, workspace, n_threads);
-}
 void add_stats(const StatsProblem& p, int64_t begin, int64_t end, void* workspace, int n_threads) {
-    with<Stats>(p, [&](auto& stats) { stats.atoms(begin, end); }, workspace, n_threads);
+    with<Stats>(p, [&](auto& stats) { stats.signals(begin, end); }, workspace, n_threads);
 }
 
 int64_t online_bytes(const OnlineProblem& p) {
@@ -50,7 +47,7 @@ void online_range(const OnlineProblem& p, int64_t begin, int64_t end, void* work
 
 }  // namespace
 
-const KsvdKernels SF_TABLE(ksvd_kernels_) = {sweep_bytes, sweep_begin, sweep_atoms,  sweep_end,   stats_bytes,
-                                             begin_stats, add_stats,   online_bytes, online_range};
+const KsvdKernels SF_TABLE(ksvd_kernels_) = {sweep_bytes, sweep_begin, sweep_atoms,  sweep_end,
+                                             stats_bytes, add_stats,   online_bytes, online_range};
 
 }  // namespace sparsefast

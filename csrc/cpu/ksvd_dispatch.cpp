@@ -53,11 +53,8 @@ double ksvd_flops(const KsvdProblem& p) {
 int64_t stats_workspace_bytes(const StatsProblem& problem, int n_threads) {
     return kernels().stats_bytes(problem, n_threads);
 }
-void stats_begin(const StatsProblem& problem, void* workspace, int n_threads) {
-    kernels().stats_begin(problem, workspace, n_threads);
-}
-void stats_atoms(const StatsProblem& problem, int64_t begin, int64_t end, void* workspace, int n_threads) {
-    kernels().stats_atoms(problem, begin, end, workspace, n_threads);
+void stats_signals(const StatsProblem& problem, int64_t begin, int64_t end, void* workspace, int n_threads) {
+    kernels().stats_signals(problem, begin, end, workspace, n_threads);
 }
 double stats_flops(const StatsProblem& p) {
     return entries(p.codes) * 2 * static_cast<double>(p.signals.cols + p.codes.n_nonzero);

@@ -4,7 +4,7 @@
 
 #include "common/arena.hpp"
 #include "common/parallel.hpp"
-#include "common/vec.hpp"
+#include "cpu/ksvd/rows.hpp"
 #include "sparsefast/ksvd.hpp"
 
 namespace sparsefast {
@@ -19,9 +19,7 @@ template <typename T>
 struct Entries {
     int64_t n_atoms;
     int64_t* starts;  // (n_atoms + 1,): atom k has entries [starts[k], starts[k + 1])
-    int64_t* rows;    // (n_signals * n_nonzero,)
-    int32_t* slots;   // which entry of its row it is
-    T* values;
+    Entry<T>* all;    // (n_signals * n_nonzero,)
     int64_t* counts;  // (chunks, n_atoms)
     int64_t chunks;
 
@@ -29,9 +27,7 @@ struct Entries {
         const int64_t n = codes.n_signals * codes.n_nonzero;
         chunks = n_threads > 1 ? n_threads : 1;
         starts = arena.take<int64_t>(n_atoms + 1);
-        rows = arena.take<int64_t>(n);
-        slots = arena.take<int32_t>(n);
-        values = arena.take<T>(n);
+        all = arena.take<Entry<T>>(n);
         counts = arena.take<int64_t>(chunks * n_atoms);
     }
 
@@ -62,10 +58,7 @@ struct Entries {
         parallel_tasks(chunks, n_threads, [&](int64_t chunk, int) {
             int64_t* const place = counts + chunk * n_atoms;
             each(chunk, [&](int64_t n, int64_t s, int64_t entry) {
-                const int64_t at = place[atom_of(codes, entry)]++;
-                rows[at] = n;
-                slots[at] = static_cast<int32_t>(s);
-                values[at] = from[entry];
+                all[place[atom_of(codes, entry)]++] = {n, from[entry], static_cast<int32_t>(s)};
             });
         });
     }

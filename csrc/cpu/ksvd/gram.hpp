@@ -39,16 +39,16 @@ void gram_block(const T* panel, int64_t width, int64_t n, int64_t i, int64_t j, 
 // gram (width, width) = sum over n entries of e e^T, its part right of and within the vectors of the diagonal. `panel`
 // holds kPanel rows.
 template <typename T>
-void gram_of_rows(const T* residual, int64_t width, const int64_t* rows, const T* g, int64_t n, const T* atom, T* panel,
+void gram_of_rows(const T* residual, int64_t width, const Entry<T>* entries, int64_t n, const T* atom, T* panel,
                   T* gram) {
     constexpr int64_t lanes = Lanes<T>::n;
     for (int64_t f = 0; f < width * width; f += lanes) store(gram + f, Vec<T>{});
     for (int64_t begin = 0; begin < n; begin += kPanel) {
         const int64_t count = begin + kPanel < n ? kPanel : n - begin;
         for (int64_t i = 0; i < count; ++i) {
-            if (begin + i + kAhead < n) prefetch_row(residual + rows[begin + i + kAhead] * width, width);
-            const T* const r = residual + rows[begin + i] * width;
-            const Vec<T> weight = broadcast(g[begin + i]);
+            if (begin + i + kAhead < n) prefetch_row(residual + entries[begin + i + kAhead].row * width, width);
+            const T* const r = residual + entries[begin + i].row * width;
+            const Vec<T> weight = broadcast(entries[begin + i].value);
             for (int64_t f = 0; f < width; f += lanes)
                 store(panel + i * width + f, load(r + f) + weight * load(atom + f));
         }

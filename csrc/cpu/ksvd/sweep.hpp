@@ -75,11 +75,8 @@ class Sweep {
         T* const errors = static_cast<T*>(p_.errors);
         for_rows([&](int64_t n) {
             if (p_.parallel) residual_of(n, after_);
-            const T* const r = residual_ + n * width_;
             // The root of a float's square that is too large for a float may not be.
-            double sum = 0;
-            for (int64_t f = 0; f < n_features_; ++f) sum += static_cast<double>(r[f]) * static_cast<double>(r[f]);
-            errors[n] = static_cast<T>(__builtin_sqrt(sum));
+            errors[n] = static_cast<T>(__builtin_sqrt(sum_of_squares(residual_ + n * width_, width_)));
         });
         T* const atoms = static_cast<T*>(p_.atoms);
         for (int64_t k = 0; k < n_atoms_; ++k) {
@@ -99,6 +96,20 @@ class Sweep {
         const int64_t first = entries_.starts[k], n = entries_.starts[k + 1] - first;
         const int64_t share = (n + kMaxTiles - 1) / kMaxTiles, tile = share > kTile ? share : kTile;
         return {n, first, tile, (n + tile - 1) / tile};
+    }
+
+    const Entry<T>* at(const Rows& rows, int64_t tile) const { return entries_.all + rows.begin(tile); }
+
+    double squares_of(const Rows& rows) const {
+        const Entry<T>* const mine = entries_.all + rows.first;
+        const auto square = [&](int64_t i) {
+            return static_cast<double>(mine[i].value) * static_cast<double>(mine[i].value);
+        };
+        double a = 0, b = 0, c = 0, d = 0;
+        int64_t i = 0;
+        for (; i + 4 <= rows.n; i += 4) a += square(i), b += square(i + 1), c += square(i + 2), d += square(i + 3);
+        for (; i < rows.n; ++i) a += square(i);
+        return (a + b) + (c + d);
     }
 
     template <typename Visit>
@@ -122,11 +133,24 @@ class Sweep {
     }
 
     void residual_of(int64_t n, const T* atoms) {
+        constexpr int64_t lanes = Lanes<T>::n;
         T* const r = residual_ + n * width_;
-        copy_row(p_.signals, n, r);
-        const T* const g = static_cast<const T*>(p_.coefficients) + n * p_.codes.n_nonzero;
-        for (int64_t s = 0; s < p_.codes.counts[n]; ++s)
-            add_scaled(r, -g[s], atoms + atom_of(p_.codes, n * p_.codes.n_nonzero + s) * width_, width_);
+        const T* x = static_cast<const T*>(p_.signals.data) + n * p_.signals.row_stride;
+        if (p_.signals.col_stride != 1 || n_features_ != width_) {
+            copy_row(p_.signals, n, r);
+            x = r;
+        }
+        const int64_t first = n * p_.codes.n_nonzero, count = p_.codes.counts[n];
+        const T* const g = static_cast<const T*>(p_.coefficients) + first;
+        const auto value = [&](int64_t s) { return g[s]; };
+        const auto atom = [&](int64_t f) {
+            return [=](int64_t s) { return atoms + atom_of(p_.codes, first + s) * width_ + f; };
+        };
+        int64_t f = 0;
+        for (; f + kBlock * lanes <= width_; f += kBlock * lanes)
+            less_atoms<T, kBlock>(x + f, count, atom(f), value, r + f);
+        for (; f + 4 * lanes <= width_; f += 4 * lanes) less_atoms<T, 4>(x + f, count, atom(f), value, r + f);
+        for (; f < width_; f += lanes) less_atoms<T, 1>(x + f, count, atom(f), value, r + f);
     }
 
     // Calls visit(tile, thread, sum of this tile) and adds the sums in order into the first.
@@ -154,11 +178,8 @@ class Sweep {
         if (rows.n == 0 || !direction(k, rows, threads, sum, fresh, wide_)) return;
         const T product = dot(atom, fresh, width_);
         parallel_tasks(rows.n_tiles, threads, [&](int64_t t, int) {
-            const int64_t at = rows.begin(t), n = rows.count(t);
-            // The old coefficients have been read: the new ones take their place.
-            T* const g = entries_.values + at;
-            exchange(residual_, width_, entries_.rows + at, g, n, atom, fresh, product, g);
-            put_back(at, n);
+            exchange(residual_, width_, entries_.all + rows.begin(t), rows.count(t), atom, fresh, product,
+                     static_cast<T*>(p_.coefficients), p_.codes.n_nonzero);
         });
         for (int64_t f = 0; f < width_; ++f) atom[f] = fresh[f];
     }
@@ -178,30 +199,19 @@ class Sweep {
         T* const found = scratch_ + thread * scratch_size_;
         if (!direction(k, rows, 1, sum, found, wide_ + thread * wide_size_)) return;
         const T* const atom = before_ + k * width_;
-        T* const g = entries_.values + rows.first;
-        project(residual_, width_, entries_.rows + rows.first, g, rows.n, found, dot(atom, found, width_), g);
-        put_back(rows.first, rows.n);
+        project(residual_, width_, entries_.all + rows.first, rows.n, found, dot(atom, found, width_),
+                static_cast<T*>(p_.coefficients), p_.codes.n_nonzero);
         for (int64_t f = 0; f < width_; ++f) fresh[f] = found[f];
-    }
-
-    void put_back(int64_t at, int64_t n) {
-        T* const to = static_cast<T*>(p_.coefficients);
-        for (int64_t i = at; i < at + n; ++i)
-            to[entries_.rows[i] * p_.codes.n_nonzero + entries_.slots[i]] = entries_.values[i];
     }
 
     // Writes the new atom (width,), of norm 1; false where the old one stays.
     template <typename Sum>
     bool direction(int64_t k, const Rows& rows, int threads, const Sum& sum, T* fresh, double* wide) {
         const T* const atom = before_ + k * width_;
-        const auto g_at = [&](int64_t t) { return entries_.values + rows.begin(t); };
-        const auto rows_at = [&](int64_t t) { return entries_.rows + rows.begin(t); };
-        double squares = 0;
-        for (int64_t i = rows.first; i < rows.first + rows.n; ++i)
-            squares += static_cast<double>(entries_.values[i]) * static_cast<double>(entries_.values[i]);
-        const T* const u = sum(
-            [&](int64_t t, int, T* out) { weighted_sum(residual_, width_, rows_at(t), g_at(t), rows.count(t), out); },
-            width_, threads);
+        const T* const u =
+            sum([&](int64_t t, int, T* out) { weighted_sum(residual_, width_, at(rows, t), rows.count(t), out); },
+                width_, threads);
+        const double squares = squares_of(rows);
         for (int64_t f = 0; f < width_; ++f) fresh[f] = u[f] + static_cast<T>(squares) * atom[f];
         const bool found = normalise(fresh);
         if (p_.method == KsvdMethod::approx) return found;
@@ -226,13 +236,11 @@ class Sweep {
         double* const v = wide;
         double* const basis = v + width_;
         for (int64_t f = 0; f < width_; ++f) v[f] = static_cast<double>(fresh[f]);
-        const auto g_at = [&](int64_t t) { return entries_.values + rows.begin(t); };
-        const auto rows_at = [&](int64_t t) { return entries_.rows + rows.begin(t); };
         if (width_ <= kMaxGram && rows.n >= width_ / 2) {
             const T* const gram = sum(
                 [&](int64_t t, int thread, T* out) {
                     T* const panel = scratch_ + thread * scratch_size_ + 2 * width_;
-                    gram_of_rows(residual_, width_, rows_at(t), g_at(t), rows.count(t), atom, panel, out);
+                    gram_of_rows(residual_, width_, at(rows, t), rows.count(t), atom, panel, out);
                 },
                 width_ * width_, threads_for(rows, static_cast<double>(width_ * width_)));
             double* const full = basis + (kBasis + 1) * width_;
@@ -248,11 +256,10 @@ class Sweep {
                 T* const direction = fresh + width_;  // the room behind it in the scratch of its thread
                 for (int64_t f = 0; f < width_; ++f) direction[f] = static_cast<T>(x[f]);
                 const T along = dot(atom, direction, width_);
-                const T* const w = sum(
-                    [&](int64_t t, int, T* out) {
-                        product_of_rows(rows_at(t), g_at(t), rows.count(t), atom, direction, along, out);
-                    },
-                    width_, threads);
+                const T* const w =
+                    sum([&](int64_t t, int,
+                            T* out) { product_of_rows(at(rows, t), rows.count(t), atom, direction, along, out); },
+                        width_, threads);
                 for (int64_t f = 0; f < width_; ++f) y[f] = static_cast<double>(w[f]);
             });
         }
@@ -263,16 +270,16 @@ class Sweep {
     }
 
     // out = sum of e (e . x) with e = r + g d, each row visited once.
-    void product_of_rows(const int64_t* rows, const T* g, int64_t n, const T* atom, const T* x, T along, T* out) {
+    void product_of_rows(const Entry<T>* entries, int64_t n, const T* atom, const T* x, T along, T* out) {
         constexpr int64_t lanes = Lanes<T>::n;
         for (int64_t f = 0; f < width_; f += lanes) store(out + f, Vec<T>{});
         T of_atom = 0;
         for (int64_t i = 0; i < n; ++i) {
-            if (i + kAhead < n) prefetch_row(residual_ + rows[i + kAhead] * width_, width_);
-            const T* const r = residual_ + rows[i] * width_;
-            const T t = dot(r, x, width_) + g[i] * along;
+            if (i + kAhead < n) prefetch_row(residual_ + entries[i + kAhead].row * width_, width_);
+            const T* const r = residual_ + entries[i].row * width_;
+            const T t = dot(r, x, width_) + entries[i].value * along;
             add_scaled(out, t, r, width_);
-            of_atom += t * g[i];
+            of_atom += t * entries[i].value;
         }
         add_scaled(out, of_atom, atom, width_);
     }
@@ -282,10 +289,10 @@ class Sweep {
         double most = 0;
         int64_t where = -1;
         for (int64_t i = rows.first; i < rows.first + rows.n; ++i) {
-            const T* const r = residual_ + entries_.rows[i] * width_;
+            const T* const r = residual_ + entries_.all[i].row * width_;
             double squares = 0;
             for (int64_t f = 0; f < width_; ++f) {
-                const double e = static_cast<double>(r[f] + entries_.values[i] * atom[f]);
+                const double e = static_cast<double>(r[f] + entries_.all[i].value * atom[f]);
                 squares += e * e;
             }
             if (!(squares < 1e290)) return false;
@@ -293,8 +300,8 @@ class Sweep {
             most = squares > most ? squares : most;
         }
         if (where < 0) return false;
-        const T* const r = residual_ + entries_.rows[where] * width_;
-        for (int64_t f = 0; f < width_; ++f) out[f] = r[f] + entries_.values[where] * atom[f];
+        const T* const r = residual_ + entries_.all[where].row * width_;
+        for (int64_t f = 0; f < width_; ++f) out[f] = r[f] + entries_.all[where].value * atom[f];
         return normalise(out);
     }
 

@@ -72,8 +72,8 @@ struct StatsProblem {
 };
 
 int64_t stats_workspace_bytes(const StatsProblem& problem, int n_threads);
-void stats_begin(const StatsProblem& problem, void* workspace, int n_threads);
-void stats_atoms(const StatsProblem& problem, int64_t begin, int64_t end, void* workspace, int n_threads);
+// Adds signals [begin, end), from 0 on each exactly once and in order.
+void stats_signals(const StatsProblem& problem, int64_t begin, int64_t end, void* workspace, int n_threads);
 double stats_flops(const StatsProblem& problem);
 
 // Block coordinate descent on the atoms: n_iterations times, for k = 0, 1, ...: u = d_k + (b_k - sum_j A_kj d_j) /
