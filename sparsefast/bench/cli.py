@@ -1,9 +1,10 @@
-"""`sparsefast bench`: the options of its families, the run, and where the results of `omp` go."""
+"""`sparsefast bench`: the options of all its ops, the run, and where the results of `omp` go."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -26,17 +27,29 @@ BACKENDS = ["cpu", "numba"]
 DEVICES = ["cpu", "cuda"]
 
 
+# Each with the module that has its own options, its defaults and its run; those of omp are here.
+OPS = {
+    "omp": None,
+    "patches": "sparsefast.bench.patches.run",
+    "ksvd": "sparsefast.bench.ksvd.run",
+    "denoise": "sparsefast.bench.restore.run",
+    "inpaint": "sparsefast.bench.restore.run",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `sparsefast bench` to its parser."""
     option = parser.add_argument
-    option("op", nargs="?", default="omp", choices=["omp", "patches", "ksvd"], help="what to measure (default: omp)")
+    option("op", nargs="?", default="omp", choices=[*OPS], help="what to measure (default: omp)")
     option(
         "--json", nargs="?", const="-", metavar="FILE", help="write JSON; to stdout, and the table to stderr, for '-'"
     )
     option("--png", metavar="FILE", help="draw a bar chart (needs matplotlib)")
-    option("--variants", type=_names, metavar="V1,V2", help="omp, ols, ...; unfold, ...; approx, ... (default: all)")
+    option(
+        "--variants", type=_names, metavar="V1,V2", help="omp, ...; unfold, ...; approx, ...; sigma25, ...; keep20, ..."
+    )
     option("--layouts", type=_names, metavar="L1,L2", help="of patches: columns, signals (default: both)")
-    option("--cases", type=_names, metavar="C1,C2", help="which cases, in each variant that has them (default: all)")
+    option("--cases", type=_names, metavar="C1,C2", help="which cases, or photographs (default: all)")
     option("--threads", type=_counts, default=[1], metavar="1,2", help="thread counts (default: 1)")
     option("--seconds", type=_seconds, default=1.0, metavar="S", help="time for a contender and case (default: 1)")
     option("--peers", type=_names, metavar="P1,P2", help="which peers, or none (default: all that are installed)")
@@ -158,16 +171,9 @@ def _bad_option(args: argparse.Namespace) -> str | None:
 
 
 def _family(op: str) -> Any:
-    """The module of a family that has its own, None for omp."""
-    if op == "patches":
-        from sparsefast.bench.patches import run as patches
-
-        return patches
-    if op == "ksvd":
-        from sparsefast.bench.ksvd import run as ksvd
-
-        return ksvd
-    return None
+    """The module of an op, or None for omp."""
+    home = OPS[op]
+    return None if home is None else importlib.import_module(home)
 
 
 def _bad_option_of_omp(args: argparse.Namespace) -> str | None:

@@ -21,9 +21,17 @@ from sparsefast.restore.progress import Progress
 METHODS = ("auto", "ksvd", "rbf")
 # Residuals that a pixel may have, as shares of the range of the known pixels: from the first to the last iteration.
 # What is filled in at first is far off; what is small in it is not worth an atom before the rest is right.
-FIRST_ERROR, LAST_ERROR = 12.0 / 255, 2.0 / 255
-# Iterations with one dictionary.
-_RELEARN = 3
+FIRST_ERROR, LAST_ERROR = 20.0 / 255, 2.0 / 255
+# How much of the way to the estimate a missing pixel goes, and beyond: an estimate still has half of what was filled in
+# before in it. At 2.5 it begins to swing.
+RELAXATION = 2.0
+# Fewer patches, from less far, than denoising has in a group: there is an estimate for each of many iterations.
+GROUPING = Grouping(PATCH_SIZE, size=8, stride=4, radius=8)
+# K-SVD iterations for one dictionary, and for how many of the iterations it stays.
+_LEARNING, _RELEARN = 2, 8
+# On photographs "ksvd" is better with a tenth of the pixels known, at random, and in holes of any size; with a
+# twentieth at random it is worse than interpolation.
+LEAST_KNOWN = 0.08
 _LEAST_SIZE = 2 * PATCH_SIZE
 
 
@@ -32,7 +40,7 @@ def inpaint(
     known: np.ndarray,
     *,
     method: str = "auto",
-    n_iterations: int = 12,
+    n_iterations: int = 16,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
@@ -40,9 +48,9 @@ def inpaint(
 
     "ksvd" starts from `omp_masked` codes of all overlapping patches in a dictionary of photographs, each patch by its
     known pixels alone. Then, in turns, the dictionary is adapted to the picture as it is filled in by now (K-SVD), and
-    groups of similar patches are coded in it to within an error that decreases:
+    groups of similar patches are coded in it to within an error that decreases; missing pixels go twice as far:
 
-        x ← m y + (1 - m) Σ weighted Rᵀ D γ,   γ the sparsest with ||R x - D γ|| <= ε_k √n
+        x ← x + ω (1 - m) (mean over patches of D γ - x),   γ the sparsest with ||R x - D γ|| <= ε_k √n
 
     Parameters
     ----------
@@ -52,7 +60,7 @@ def inpaint(
         True where a pixel is known.
     method : {"auto", "ksvd", "rbf"}
         "rbf" interpolates by radial basis functions (`sparsefast.restore.interpolation`): faster, and better where
-        there is no structure to be learnt. "auto" is what `choose_method` says.
+        very few pixels are known. "auto" is what `choose_method` says.
     n_iterations : int
         Of "ksvd", at least 0.
     seed : int, at least 0
@@ -110,8 +118,18 @@ def inpaint(
 
 
 def choose_method(known: np.ndarray) -> str:
-    """ "ksvd", or "rbf" where too little is known for it: what `inpaint` does with method="auto"."""
-    return "ksvd"
+    """What `inpaint` does with method="auto".
+
+    Parameters
+    ----------
+    known : array of shape (H, W), bool
+
+    Returns
+    -------
+    str
+        "rbf" if less than 8% of the pixels are known, where patches know too little of themselves; otherwise "ksvd".
+    """
+    return "rbf" if known.mean() < LEAST_KNOWN else "ksvd"
 
 
 def _by_ksvd(planes: np.ndarray, known: np.ndarray, n_iterations: int, seed: int, report: Progress) -> np.ndarray:
@@ -119,16 +137,15 @@ def _by_ksvd(planes: np.ndarray, known: np.ndarray, n_iterations: int, seed: int
     start = generic_dictionary(len(planes))
     norm = math.sqrt(start.shape[1])
     found = approximate_known(planes, known, prepare(start), PATCH_SIZE, report.step(1.0))
-    errors = np.geomspace(FIRST_ERROR, LAST_ERROR, n_iterations)
-    learnt = start
-    for i, error in enumerate(errors):
+    for i, error in enumerate(np.geomspace(FIRST_ERROR, LAST_ERROR, n_iterations)):
         if i % _RELEARN == 0:
             signals = sample_patches(found, PATCH_SIZE, seed)
-            learnt = learn_dictionary(signals, learnt, error * norm, 1, seed=seed)
+            learnt = learn_dictionary(signals, start, error * norm, _LEARNING, seed=seed)
             dictionary = prepare(with_constants(learnt, len(planes)))
         coder = sparse_coder(dictionary, error * norm)
-        estimate = filter_groups(found, found, Grouping(PATCH_SIZE), coder, report.step(1.0))
-        found = np.where(known, planes, estimate)
+        estimate = filter_groups(found, found, GROUPING, coder, report.step(1.0))
+        step = RELAXATION if i + 1 < n_iterations else 1.0
+        found = np.where(known, planes, found + np.float32(step) * (estimate - found))
     return found
 
 

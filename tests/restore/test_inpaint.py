@@ -6,6 +6,7 @@ import pytest
 from sparsefast.images.masks import random_mask
 from sparsefast.images.metrics import psnr
 from sparsefast.restore import inpaint
+from sparsefast.restore.inpainting import choose_method
 
 
 @pytest.mark.parametrize("colour", [False, True])
@@ -30,6 +31,18 @@ def test_known_pixels_stay_and_hidden_ones_are_not_looked_at(crop, method):
     floating = inpaint(poisoned, known, method=method, n_iterations=1)
     np.testing.assert_array_equal(floating[known], crop[known])
     np.testing.assert_allclose(floating, first, rtol=0, atol=0.5 + 1e-9)
+
+
+@pytest.mark.parametrize(("keep", "method"), [(0.04, "rbf"), (0.3, "ksvd")])
+def test_auto_interpolates_where_very_little_is_known(crop, keep, method):
+    known = random_mask(crop.shape[:2], keep, 2)
+    assert choose_method(known) == method
+    chosen, other = (
+        inpaint(crop, known, method=m, n_iterations=2) for m in (method, "ksvd" if method == "rbf" else "rbf")
+    )
+    result = inpaint(crop, known, n_iterations=2)
+    np.testing.assert_array_equal(result, chosen, strict=True)
+    assert (result != other).any()
 
 
 def test_a_picture_that_is_wholly_known_stays_as_it_is(crop):

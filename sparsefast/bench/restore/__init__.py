@@ -1,0 +1,1 @@
+"""`sparsefast bench denoise` and `bench inpaint`: how well, and how fast, pictures are restored."""
