@@ -45,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", nargs="?", const="-", metavar="FILE", help="write JSON; to stdout, and the table to stderr, for '-'"
     )
     option("--png", metavar="FILE", help="draw a bar chart (needs matplotlib)")
-    option(
-        "--variants", type=_names, metavar="V1,V2", help="omp, ...; unfold, ...; approx, ...; sigma25, ...; keep20, ..."
-    )
+    option("--variants", type=_names, metavar="V1,V2", help="omp, ...; unfold, ...; approx, ...; sigma25, ...; keep20")
     option("--layouts", type=_names, metavar="L1,L2", help="of patches: columns, signals (default: both)")
     option("--cases", type=_names, metavar="C1,C2", help="which cases, or photographs (default: all)")
     option("--threads", type=_counts, default=[1], metavar="1,2", help="thread counts (default: 1)")
