@@ -9,9 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-# Daubechies' high-pass filters of norm 1, by the pixels that a line must have: two vanishing moments see no ramp.
+# Daubechies' high-pass filters of norm 1, by the pixels that a line must have: two vanishing moments see no ramp. The
+# low-pass filter beside the first is the same, backwards and with alternating signs.
 _DB2 = np.array([1 - math.sqrt(3), -(3 - math.sqrt(3)), 3 + math.sqrt(3), -(1 + math.sqrt(3))]) / (4 * math.sqrt(2))
 _HAAR = np.array([1, -1]) / math.sqrt(2)
+_SMOOTH = _DB2[::-1] * [-1, 1, -1, 1]
+# White noise is as strong at the next scale as at the finest, and what a photograph shows about so much stronger: by
+# medians of those for training in `photos` 1.8 to 6 times, the least where they hold a little noise.
+_DECAY = 2.5
 # Far beyond any picture, and far below where a float32 overflows.
 MAX_SIGMA = 1e30
 # The median of |z| for a standard normal z.
@@ -22,8 +27,10 @@ def estimate_noise(image: np.ndarray) -> np.ndarray | float:
     """The standard deviation of white Gaussian noise in a picture, of each channel, robust to what the picture shows.
 
     The median magnitude of the finest diagonal wavelet coefficients (db2, at every position), over that of a standard
-    normal number: edges and texture are few or small there. A picture without noise gives a little more than 0, for its
-    finest texture. Coefficients of saturated areas, which clipping has cleaned of noise, are left out.
+    normal number: edges and texture are few or small there. Where it is larger at the next scale, s₂ > s₁, the picture
+    shows texture, whose share of the finest scale is taken off: σ² = s₁² - (s₂² - s₁²) / (2.5² - 1). A picture
+    without noise gives 0, or a little more for its finest texture. Coefficients of saturated areas, which clipping has
+    cleaned of noise, are left out.
 
     Parameters
     ----------
@@ -61,39 +68,53 @@ def _sigma(channel: np.ndarray) -> float:
         return math.nan
     if ((x == low) | (x == high)).all():
         return 0.0
-    detail: Any = x
     lowest: Any = x
     highest: Any = x
+    detail: Any = x
+    smooth: Any = x
+    taps = {axis: _DB2 if x.shape[axis] >= len(_DB2) else _HAAR for axis in (0, 1) if x.shape[axis] > 1}
+    for axis, filter_ in taps.items():
+        detail = _along(axis, filter_, detail)
+        lowest = _extreme(axis, len(filter_), lowest, np.minimum)
+        highest = _extreme(axis, len(filter_), highest, np.maximum)
+    finest = _deviation(detail, lowest, highest, low, high)
+    if min(x.shape) < 3 * len(_DB2) - 2:
+        return finest
     for axis in (0, 1):
-        n = x.shape[axis]
-        if n > 1:
-            taps = _DB2 if n >= len(_DB2) else _HAAR
-            detail = _along(axis, taps, detail)
-            lowest = _extreme(axis, len(taps), lowest, np.minimum)
-            highest = _extreme(axis, len(taps), highest, np.maximum)
+        smooth = _along(axis, _SMOOTH, smooth)
+    for axis in (0, 1):
+        smooth = _along(axis, _DB2, smooth, 2)
+        lowest = _extreme(axis, len(_DB2), lowest, np.minimum, 2)
+        highest = _extreme(axis, len(_DB2), highest, np.maximum, 2)
+    next_ = _deviation(smooth, lowest, highest, low, high)
+    return math.sqrt(max(0.0, finest**2 - max(0.0, next_**2 - finest**2) / (_DECAY**2 - 1)))
+
+
+def _deviation(detail: np.ndarray, lowest: np.ndarray, highest: np.ndarray, low: float, high: float) -> float:
+    """What the median of the coefficients that no saturation has touched says."""
     told = (lowest < highest) | ((lowest > low) & (highest < high))
     magnitudes = np.abs(detail[told])
     return float(np.median(magnitudes)) / _MEDIAN_OF_NORMAL if magnitudes.size else 0.0
 
 
-def _windows(axis: int, n_taps: int, x: np.ndarray) -> list[np.ndarray]:
-    """The views of x shifted by 0 to n_taps - 1 along an axis, as far as all of them go."""
-    count = x.shape[axis] - n_taps + 1
+def _windows(axis: int, n_taps: int, x: np.ndarray, step: int) -> list[np.ndarray]:
+    """The views of x shifted by 0 to n_taps - 1 steps along an axis, as far as all of them go."""
+    count = x.shape[axis] - (n_taps - 1) * step
     lines = x if axis == 0 else x.T
-    views = [lines[shift : shift + count] for shift in range(n_taps)]
+    views = [lines[shift : shift + count] for shift in range(0, n_taps * step, step)]
     return views if axis == 0 else [view.T for view in views]
 
 
-def _along(axis: int, taps: np.ndarray, x: np.ndarray) -> np.ndarray:
-    views = _windows(axis, len(taps), x)
+def _along(axis: int, taps: np.ndarray, x: np.ndarray, step: int = 1) -> np.ndarray:
+    views = _windows(axis, len(taps), x, step)
     total = views[0] * x.dtype.type(taps[0])
     for tap, view in zip(taps[1:], views[1:], strict=True):
         total += view * x.dtype.type(tap)
     return total
 
 
-def _extreme(axis: int, n_taps: int, x: np.ndarray, choose: Callable[..., np.ndarray]) -> np.ndarray:
-    views = _windows(axis, n_taps, x)
+def _extreme(axis: int, n_taps: int, x: np.ndarray, choose: Callable[..., np.ndarray], step: int = 1) -> np.ndarray:
+    views = _windows(axis, n_taps, x, step)
     total = views[0]
     for view in views[1:]:
         total = choose(total, view)
