@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 
 from sparsefast import arrays
 from sparsefast.images.noise import MAX_SIGMA, estimate_noise
+from sparsefast.patch_dictionaries.patch_dictionary import PatchDictionary
 from sparsefast.prepared import prepare
 from sparsefast.restore.averaging import code_and_average
-from sparsefast.restore.generic import PATCH_SIZE, generic_dictionary
+from sparsefast.restore.generic import start_of
 from sparsefast.restore.groups import Grouping, filter_groups, sparse_coder
 from sparsefast.restore.learning import learn_dictionary, sample_patches, with_constants
 from sparsefast.restore.pixels import check_finite, check_image, padded, to_pixels, to_planes, white
@@ -31,8 +32,6 @@ GAINS = {1: (1.15, 1.2), 3: (1.0, 1.05)}
 GUIDE_GAIN = 0.07
 # A channel with less than this share of the strongest noise is treated as if it had so much.
 _LEAST_SHARE = 0.25
-# Room for a group in the smallest picture.
-_LEAST_SIZE = 2 * PATCH_SIZE
 
 
 def denoise(
@@ -40,6 +39,7 @@ def denoise(
     sigma: ArrayLike | None = None,
     *,
     method: str = "ksvd",
+    dictionary: PatchDictionary | None = None,
     refine: bool = True,
     n_iterations: int = 4,
     gain: float | None = None,
@@ -65,6 +65,9 @@ def denoise(
         The standard deviation of the noise, of each channel or of all, on the scale of the data: 0 to 255 for uint8,
         0 to 65535 for uint16. If it is not given, `noise_level` tells it.
     method : {"ksvd"}
+    dictionary : PatchDictionary, optional
+        What learning starts from, for pictures of one kind: `sparsefast learn-dictionary` makes one. By default
+        of photographs in general.
     refine : bool
         False is the method of Elad and Aharon alone: several times as fast, and half a dB worse.
     n_iterations : int
@@ -111,16 +114,17 @@ def denoise(
     check_finite("denoise", image)
     levels = noise_level(image) if sigma is None else _checked(sigma, image)
     strongest = float(np.max(levels))
+    start, patch_size = start_of("denoise", dictionary, 1 if image.ndim == 2 else 3)
     if strongest == 0:
         return image.copy()
 
     # In units of the noise: every channel has deviation 1.
     scale = np.maximum(levels, _LEAST_SHARE * strongest)
-    planes = padded(to_planes(image, scale), _LEAST_SIZE)
+    planes = padded(to_planes(image, scale), 2 * patch_size)  # room for a group
     report = Progress(progress, 5.0 if refine else 1.0)
     alone, in_groups = GAINS[len(planes)]
     gains = (alone if gain is None else gain), in_groups
-    found = _denoised(planes, refine, n_iterations, gains, blend, seed, report)
+    found = _denoised(planes, start, patch_size, refine, n_iterations, gains, blend, seed, report)
     result = to_pixels(found[:, : image.shape[0], : image.shape[1]], image, scale)
     if result.ndim == 3:
         result[:, :, levels == 0] = image[:, :, levels == 0]
@@ -161,6 +165,8 @@ def check_seed(who: str, seed: int) -> int:
 
 def _denoised(
     planes: np.ndarray,
+    start: np.ndarray,
+    patch_size: int,
     refine: bool,
     n_iterations: int,
     gains: tuple[float, float],
@@ -169,15 +175,14 @@ def _denoised(
     report: Progress,
 ) -> np.ndarray:
     """`denoise` of planes whose noise has deviation 1."""
-    start = generic_dictionary(len(planes))
     norm = math.sqrt(start.shape[1])
-    signals = sample_patches(planes, PATCH_SIZE, seed)
+    signals = sample_patches(planes, patch_size, seed)
     learnt = learn_dictionary(signals, start, gains[0] * norm, n_iterations, seed=seed, progress=report.step(0.5))
     dictionary = prepare(with_constants(learnt, len(planes)))
-    result = code_and_average(planes, dictionary, PATCH_SIZE, gains[0] * norm, blend, report.step(0.5))
+    result = code_and_average(planes, dictionary, patch_size, gains[0] * norm, blend, report.step(0.5))
     if not refine:
         return result
-    grouping = Grouping(PATCH_SIZE)
+    grouping = Grouping(patch_size)
     coder = sparse_coder(dictionary, gains[1] * norm)
     result = filter_groups(planes, result, grouping, coder, report.step(1.5))
     return filter_groups(planes, result, grouping, wiener_coder(dictionary, GUIDE_GAIN * norm, 1.0), report.step(2.5))

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sparsefast.patch_dictionaries.patch_dictionary import PatchDictionary
+from sparsefast.restore.pixels import mixed
+
 FILE = Path(__file__).with_name("generic.safetensors")
 # Of patches, in pixels: larger ones tell structure from noise on their own, smaller ones suit groups.
 PATCH_SIZE = 7
@@ -33,6 +36,30 @@ def generic_dictionary(n_channels: int) -> np.ndarray:
     from safetensors.numpy import load_file
 
     return normalised(load_file(FILE)[NAMES[n_channels]], n_channels)
+
+
+def start_of(who: str, dictionary: PatchDictionary | None, n_channels: int) -> tuple[np.ndarray, int]:
+    """The atoms (n_atoms, n_features) that learning starts from, in the colour space of `pixels`, and their patch size.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the dictionary is none, or one of patches of other channels than the picture has.
+    """
+    if dictionary is None:
+        return generic_dictionary(n_channels), PATCH_SIZE
+    if not isinstance(dictionary, PatchDictionary):
+        raise TypeError(f"{who}: dictionary is a {type(dictionary).__name__}; it must be a PatchDictionary or None")
+    if dictionary.n_channels != n_channels:
+        raise ValueError(
+            f"{who}: dictionary is {dictionary!r}, and the picture has {n_channels} channels; they must have as many"
+        )
+    planes = dictionary.atoms.reshape(dictionary.n_atoms, n_channels, -1)
+    atoms = mixed(planes.swapaxes(0, 1)).swapaxes(0, 1)
+    spread = np.ptp(atoms, axis=2).max(axis=1) > 1e-6  # constants are added to every dictionary
+    if not spread.any():
+        raise ValueError(f"{who}: dictionary is {dictionary!r}, of constant atoms alone")
+    return normalised(atoms[spread].reshape(int(spread.sum()), -1), n_channels), dictionary.patch_size
 
 
 def normalised(atoms: np.ndarray, n_channels: int) -> np.ndarray:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsefast import arrays
+from sparsefast.patch_dictionaries.patch_dictionary import PatchDictionary
 from sparsefast.prepared import prepare
 from sparsefast.restore.denoising import check_seed
-from sparsefast.restore.generic import PATCH_SIZE, generic_dictionary
+from sparsefast.restore.generic import PATCH_SIZE, start_of
 from sparsefast.restore.groups import Grouping, filter_groups, sparse_coder
 from sparsefast.restore.interpolation import interpolate
 from sparsefast.restore.learning import learn_dictionary, sample_patches, with_constants
@@ -32,7 +33,6 @@ _LEARNING, _RELEARN = 2, 8
 # On photographs "ksvd" is better with a tenth of the pixels known, at random, and in holes of any size; with a
 # twentieth at random it is worse than interpolation.
 LEAST_KNOWN = 0.08
-_LEAST_SIZE = 2 * PATCH_SIZE
 
 
 def inpaint(
@@ -40,6 +40,7 @@ def inpaint(
     known: np.ndarray,
     *,
     method: str = "auto",
+    dictionary: PatchDictionary | None = None,
     n_iterations: int = 16,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
@@ -61,6 +62,8 @@ def inpaint(
     method : {"auto", "ksvd", "rbf"}
         "rbf" interpolates by radial basis functions (`sparsefast.restore.interpolation`): faster, and better where
         very few pixels are known. "auto" is what `choose_method` says.
+    dictionary : PatchDictionary, optional
+        What "ksvd" starts from, as for `denoise`.
     n_iterations : int
         Of "ksvd", at least 0.
     seed : int, at least 0
@@ -94,6 +97,7 @@ def inpaint(
         raise ValueError(f"inpaint: n_iterations={n_iterations}; it must be at least 0")
     seed = check_seed("inpaint", seed)
     check_finite("inpaint", image, known)
+    start, patch_size = start_of("inpaint", dictionary, 1 if image.ndim == 2 else 3)
     if known.all():
         return image.copy()
     if method == "auto":
@@ -103,11 +107,13 @@ def inpaint(
     report = Progress(progress, 1.0 + (1.0 + n_iterations if method == "ksvd" else 0.0))
     filled = interpolate(image, known, report.step(1.0))
     if method == "ksvd" and span > 0:
-        mask = padded(known[None], _LEAST_SIZE)[0]
+        mask = padded(known[None], 2 * patch_size)[0]
         # Around the middle, so that float32 is exact enough for pictures of any offset.
         middle = low + 0.5 * (high.astype(np.float64) - low)
-        planes = padded(to_planes((filled - middle) / span), _LEAST_SIZE)
-        found = _by_ksvd(planes, mask, n_iterations, seed, report)[:, : image.shape[0], : image.shape[1]]
+        planes = padded(to_planes((filled - middle) / span), 2 * patch_size)
+        found = _by_ksvd(planes, mask, start, patch_size, n_iterations, seed, report)[
+            :, : image.shape[0], : image.shape[1]
+        ]
         filled = to_pixels(found, filled) * span + middle
     result = np.clip(filled, low, high)
     if image.dtype.kind == "u":
@@ -132,18 +138,25 @@ def choose_method(known: np.ndarray) -> str:
     return "rbf" if known.mean() < LEAST_KNOWN else "ksvd"
 
 
-def _by_ksvd(planes: np.ndarray, known: np.ndarray, n_iterations: int, seed: int, report: Progress) -> np.ndarray:
+def _by_ksvd(
+    planes: np.ndarray,
+    known: np.ndarray,
+    start: np.ndarray,
+    patch_size: int,
+    n_iterations: int,
+    seed: int,
+    report: Progress,
+) -> np.ndarray:
     """Planes with their missing pixels, which hold a first guess, filled in; the range is about 1."""
-    start = generic_dictionary(len(planes))
     norm = math.sqrt(start.shape[1])
-    found = approximate_known(planes, known, prepare(start), PATCH_SIZE, report.step(1.0))
+    found = approximate_known(planes, known, prepare(start), patch_size, report.step(1.0))
     for i, error in enumerate(np.geomspace(FIRST_ERROR, LAST_ERROR, n_iterations)):
         if i % _RELEARN == 0:
-            signals = sample_patches(found, PATCH_SIZE, seed)
+            signals = sample_patches(found, patch_size, seed)
             learnt = learn_dictionary(signals, start, error * norm, _LEARNING, seed=seed)
             dictionary = prepare(with_constants(learnt, len(planes)))
         coder = sparse_coder(dictionary, error * norm)
-        estimate = filter_groups(found, found, GROUPING, coder, report.step(1.0))
+        estimate = filter_groups(found, found, GROUPING._replace(patch_size=patch_size), coder, report.step(1.0))
         step = RELAXATION if i + 1 < n_iterations else 1.0
         found = np.where(known, planes, found + np.float32(step) * (estimate - found))
     return found

@@ -49,9 +49,14 @@ def white(image: np.ndarray) -> float:
 def to_planes(image: np.ndarray, scale: np.ndarray | float = 1.0) -> np.ndarray:
     """Pixels (H, W) or (H, W, 3), divided by `scale`, a number or one for each channel, as planes (1 or 3, H, W)."""
     x = (image / np.asarray(scale, np.float64)).astype(np.float32, copy=False)
-    if x.ndim == 2:
-        return x[None]
-    return np.ascontiguousarray(np.einsum("dc,hwc->dhw", _OPPONENT.astype(np.float32), x))
+    return x[None] if x.ndim == 2 else mixed(np.moveaxis(x, 2, 0))
+
+
+def mixed(channels: np.ndarray) -> np.ndarray:
+    """RGB (3, ...) float32 in the colour space of the planes; grey (1, ...) as it is."""
+    if len(channels) == 1:
+        return channels
+    return np.ascontiguousarray(np.einsum("dc,c...->d...", _OPPONENT.astype(np.float32), channels))
 
 
 def to_pixels(planes: np.ndarray, like: np.ndarray, scale: np.ndarray | float = 1.0) -> np.ndarray:

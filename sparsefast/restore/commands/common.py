@@ -13,6 +13,21 @@ from sparsefast.images.commands import common
 from sparsefast.images.metrics import psnr
 from sparsefast.images.picture import Picture
 from sparsefast.images.values import to_float
+from sparsefast.patch_dictionaries.patch_dictionary import PatchDictionary
+
+
+def add_dictionary(parser: argparse.ArgumentParser) -> None:
+    """The argument that names a dictionary to start from."""
+    parser.add_argument(
+        "--dictionary",
+        metavar="FILE",
+        help="start from what `sparsefast learn-dictionary` made (default: photographs in general)",
+    )
+
+
+def read_dictionary(path: str | None) -> PatchDictionary | None:
+    """The dictionary in a file, if one is named."""
+    return None if path is None else PatchDictionary.load(path)
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:

@@ -14,10 +14,12 @@ from sparsefast.images.noise import estimate_noise
 from sparsefast.images.picture import Picture
 from sparsefast.images.writing import check_target, write
 from sparsefast.restore.commands.common import (
+    add_dictionary,
     add_quiet,
     comparison,
     held_to_range,
     progress_bar,
+    read_dictionary,
     read_reference,
 )
 from sparsefast.restore.denoising import LEAST_NOISE, METHODS, denoise, noise_level
@@ -38,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-refine", action="store_true", help="patches one by one, not in groups: faster, and less is taken out"
     )
     parser.add_argument("--reference", metavar="FILE", help="the picture without noise, to print the PSNR")
+    add_dictionary(parser)
     parser.add_argument("--out", metavar="FILE", help="the picture to write (default: FILE-denoised.png, beside FILE)")
     common.add_seed(parser)
     common.add_force(parser)
@@ -51,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     common.check_seed(args.seed)
     if args.out is not None:
         common.check_out(args.out, args.photo, args.force)
+    dictionary = read_dictionary(args.dictionary)
     picture = common.read_quietly(args.photo)
     # Of the formats with a short name only TIFF holds floating pixels.
     out = args.out or str(common.beside(args.photo, "denoised", ".tif" if picture.bits == 32 else ".png"))
@@ -68,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
                 picture.pixels,
                 levels,
                 method=args.method,
+                dictionary=dictionary,
                 refine=not args.no_refine,
                 seed=args.seed,
                 progress=progress,

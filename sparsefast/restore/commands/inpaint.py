@@ -14,10 +14,12 @@ from sparsefast.images.picture import Picture
 from sparsefast.images.values import to_float
 from sparsefast.images.writing import check_not_input, check_target, write
 from sparsefast.restore.commands.common import (
+    add_dictionary,
     add_quiet,
     comparison,
     held_to_range,
     progress_bar,
+    read_dictionary,
     read_reference,
 )
 from sparsefast.restore.inpainting import METHODS, choose_method, inpaint
@@ -42,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", metavar="FILE", help="the whole picture, to print the PSNR (with --keep: FILE itself)"
     )
+    add_dictionary(parser)
     parser.add_argument("--out", metavar="FILE", help="the picture to write (default: FILE-inpainted.png, beside FILE)")
     common.add_seed(parser)
     common.add_force(parser)
@@ -55,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     common.check_seed(args.seed)
     if args.out is not None:
         _check_out(args.out, args)
+    dictionary = read_dictionary(args.dictionary)
     picture = common.read_quietly(args.photo)
     # Of the formats with a short name only TIFF holds floating pixels.
     out = args.out or str(common.beside(args.photo, "inpainted", ".tif" if picture.bits == 32 else ".png"))
@@ -76,7 +80,9 @@ def run(args: argparse.Namespace) -> int:
         method = choose_method(known) if args.method == "auto" else args.method
         start = time.perf_counter()
         with progress_bar("inpaint", args.quiet) as progress:
-            pixels = inpaint(picture.pixels, known, method=method, seed=args.seed, progress=progress)
+            pixels = inpaint(
+                picture.pixels, known, method=method, dictionary=dictionary, seed=args.seed, progress=progress
+            )
         result = picture.with_pixels(held_to_range(pixels))
         lines.append(("method", f"{method}, {time.perf_counter() - start:.1f} s"))
     left_out = write(out, result)
