@@ -329,7 +329,8 @@ def test_the_whole_from_the_command_line(capsys, monkeypatch):
     found = json.loads(out)
     assert (found["cases"], found["whole"]["name"]) == ([], "whole-tiny")
     names = {run["learner"] for run in found["whole"]["runs"]}
-    assert names == {"sparsefast KSVD", "sparsefast KSVD batches", "sparsefast online", "SPAMS trainDL"}
+    us = {"sparsefast KSVD", "sparsefast sweeps", "sparsefast KSVD batches", "sparsefast online"}
+    assert names == us | {"SPAMS trainDL"}
     assert all(run["error"] < found["whole"]["start"] and len(run["seconds"]) == 2 for run in found["whole"]["runs"])
     assert {goal["peer"] for goal in found["goals"]} == {"SPAMS trainDL"}
     assert "iterations" in err and "goals" in err
