@@ -311,8 +311,9 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def _report(self, told: LearningStep, bar: Any, processes: Processes) -> bool:
         """Show and save; whether the callback says that it is enough."""
         if bar is not None:
+            about = dict(epoch=told.epoch + 1, objective=f"{told.objective:.4g}", replaced=told.n_replaced)
+            bar.set_postfix(about, refresh=False)  # drawn by update, which does not do so in every step
             bar.update()
-            bar.set_postfix(epoch=told.epoch + 1, objective=f"{told.objective:.4g}", replaced=told.n_replaced)
         self._save_checkpoint(processes)
         return self.callback is not None and bool(self.callback(self, told))
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,14 @@ from sparsefast.images.writing import check_target, write
 from sparsefast.patch_dictionaries.patch_dictionary import PatchDictionary
 from sparsefast.patch_dictionaries.sampling import sample_patches
 from sparsefast.patch_dictionaries.sheet import atom_sheet
+
+
+class Told(NamedTuple):
+    """What all processes together learned from, and the root mean square error of a pixel, in grey levels of 256."""
+
+    patches: int
+    pictures: int
+    error: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,17 +57,17 @@ def run(args: argparse.Namespace) -> int:
     _check_out(args.out, sheet)
     files = _files(args.photos)
     with _processes() as (rank, size, group):
-        patches, notes = _patches(files, args, rank, size, group)
-        dictionary, learner = _learn(patches, args, rank, group)
+        patches, n_pictures, notes = _patches(files, args, rank, size, group)
+        dictionary, told = _learn(patches, n_pictures, args, rank, group)
         if rank == 0:
             dictionary.save(args.out)
             write(sheet, Picture(atom_sheet(dictionary)))
             common.say(
                 [
                     *(("note", note) for note in notes),
-                    ("patches", f"{learner['n']} of {len(files)} pictures, {args.patch} x {args.patch} pixels"),
+                    ("patches", f"{told.patches} of {told.pictures} pictures, {args.patch} x {args.patch} pixels"),
                     ("dictionary", f"{dictionary!r}"),
-                    ("error", f"{learner['error']:.2f} of 256 grey levels, with {args.n_nonzero} atoms a patch"),
+                    ("error", f"{told.error:.2f} of 256 grey levels, with {args.n_nonzero} atoms a patch"),
                     ("written", args.out),
                     ("written", sheet),
                 ]
@@ -96,9 +104,11 @@ def _files(photos: list[str]) -> list[Path]:
 
 def _patches(
     files: list[Path], args: argparse.Namespace, rank: int, size: int, group: Any
-) -> tuple[np.ndarray, list[str]]:
-    """The patches of this process's part of the files, and what was not read; the parts follow each other, so that all
-    together have the patches that one process would have."""
+) -> tuple[np.ndarray, int, list[str]]:
+    """The patches of this process's part of the files, of how many pictures, and what was not read.
+
+    The parts follow each other, so that all together have the patches that one process would have.
+    """
     from tqdm.auto import tqdm
 
     share = -(-args.patches // len(files))
@@ -125,12 +135,12 @@ def _patches(
         raise ValueError(f"{', '.join(args.photos)}: no picture of at least {args.patch} x {args.patch} pixels")
     # A grey picture among coloured ones has its value in every channel.
     parts = [part if part.shape[1] == wide else np.tile(part, (1, wide // part.shape[1])) for part in parts]
-    return np.concatenate([np.empty((0, wide), np.float32), *parts]), notes
+    return np.concatenate([np.empty((0, wide), np.float32), *parts]), len(parts), notes
 
 
 def _learn(
-    patches: np.ndarray, args: argparse.Namespace, rank: int, group: Any
-) -> tuple[PatchDictionary, dict[str, float]]:
+    patches: np.ndarray, n_pictures: int, args: argparse.Namespace, rank: int, group: Any
+) -> tuple[PatchDictionary, Told]:
     from sparsefast.estimators.online import OnlineDictionaryLearning
     from sparsefast.estimators.processes import processes_of
     from sparsefast.ops.omp import omp
@@ -150,10 +160,10 @@ def _learn(
     in_use = np.arange(code.n_nonzero) < code.counts[:, None]
     usage = np.bincount(code.indices[in_use], minlength=args.atoms).astype(np.float64)
     squares_of_each = np.einsum("nf,nf->n", difference, difference).astype(np.float64)
-    sums = np.array([len(patches), squares_of_each.sum(), *usage])
-    n, squares, *usage_of_all = processes_of("learn-dictionary", group).total(sums)
+    sums = np.array([len(patches), n_pictures, squares_of_each.sum(), *usage])
+    n, pictures, squares, *usage_of_all = processes_of("learn-dictionary", group).total(sums)
     error = 255 * float(np.sqrt(squares / (n * patches.shape[1])))
-    return PatchDictionary(atoms, args.patch, np.array(usage_of_all)), {"n": int(n), "error": error}
+    return PatchDictionary(atoms, args.patch, np.array(usage_of_all)), Told(int(n), int(pictures), error)
 
 
 @contextlib.contextmanager
