@@ -145,6 +145,12 @@ def _learn(
     from sparsefast.estimators.processes import processes_of
     from sparsefast.ops.omp import omp
 
+    _, n_patches = processes_of("learn-dictionary", group).before_and_all(len(patches))
+    if args.atoms > n_patches:
+        raise ValueError(
+            f"--atoms {args.atoms} is above the number of patches, {n_patches}; pass fewer atoms, or more --patches or "
+            "pictures"
+        )
     learner = OnlineDictionaryLearning(
         args.atoms,
         n_nonzero=args.n_nonzero,

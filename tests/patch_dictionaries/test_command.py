@@ -89,7 +89,7 @@ def test_processes_learn_what_one_does(folder, tmp_path):
     [
         ("--atoms 0 must be at least 1", ("--atoms", 0)),
         ("--n-nonzero 50 must be at most --atoms 40", ("--n-nonzero", 50)),
-        ("n_components=4000 is above n_samples", ("--atoms", 4000)),
+        ("--atoms 4000 is above the number of patches, ", ("--atoms", 4000)),
         ("nowhere is not a folder", ("--out", "nowhere/d")),
         ("is the file of the sheet", ("--out", "d.png")),
         ("atoms.xyz must end in one of", ("--sheet", "atoms.xyz")),
