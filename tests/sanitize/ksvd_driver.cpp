@@ -46,9 +46,8 @@ void run(const Shape& s, bool strided) {
     same(s, "dictionary_stats and online_update", [&](int threads, int64_t split, Written& out) {
         const StatsProblem stats = stats_of(p, out);
         const Buffer workspace(stats_workspace_bytes(stats, threads));
-        stats_begin(stats, workspace.get(), threads);
-        for (int64_t at = 0; at < s.atoms; at += split)
-            stats_atoms(stats, at, at + split < s.atoms ? at + split : s.atoms, workspace.get(), threads);
+        for (int64_t at = 0; at < s.n; at += split)
+            stats_signals(stats, at, at + split < s.n ? at + split : s.n, workspace.get(), threads);
         for (const bool sphere : {false, true}) {
             const OnlineProblem online = online_of(p, stats, sphere, out);
             const Buffer of_online(online_workspace_bytes(online));
