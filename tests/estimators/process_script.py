@@ -66,6 +66,6 @@ def resumed(folder: Path, rank: int) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=30))
+    torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
     {"same": same, "killed": killed, "resumed": resumed}[sys.argv[1]](Path(sys.argv[2]), torch.distributed.get_rank())
     torch.distributed.destroy_process_group()
