@@ -3,7 +3,8 @@
 `omp` (and its variants: `selection="ols"`, `positive=True`), `omp_masked`, `iht` and `topk` code signals sparsely in a
 dictionary, `nearest_code` by one atom; `SparseCode.decode` is the way back, and `prepare` makes many calls cheap.
 `KSVD` and `OnlineDictionaryLearning` learn dictionaries, by `ksvd_update`, `DictionaryStats` and `online_update`.
-`unfold` takes overlapping patches out of images, and `fold` puts them together again; `sparsefast.restore` denoises and inpaints photographs with all of it.
+`unfold` takes overlapping patches out of images, and `fold` puts them together again; `sparsefast.restore` denoises and
+inpaints photographs with all of it.
 
 `import sparsefast` loads NumPy alone; every name below is imported when it is first used.
 """
