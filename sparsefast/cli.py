@@ -67,6 +67,10 @@ def _message(error: BaseException) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, 2 after an error, or 130 after Ctrl-C."""
+    if argv is None:
+        # The process is ours, and no OpenMP runtime is loaded yet. Threads that spin while they wait for the next small
+        # piece of work take their core from the one that makes it: learn-dictionary takes half the time without.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:

@@ -207,3 +207,18 @@ def test_bench_is_handed_to_its_own_module():
     result = run("bench", "--help")
     assert result.returncode == 0
     assert "omp" in result.stdout
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "passive"), ("active", "active")])
+def test_threads_of_a_command_do_not_spin_unless_asked_to(monkeypatch, given, expected):
+    monkeypatch.setattr(sys, "argv", ["sparsefast", "--help"])
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert os.environ["OMP_WAIT_POLICY"] == expected
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])  # in a process that is somebody else's
+    assert "OMP_WAIT_POLICY" not in os.environ
