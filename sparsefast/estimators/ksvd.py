@@ -70,8 +70,8 @@ class KSVD(DictionaryLearner):
     checkpoint : path, optional
         A file that is written every `checkpoint_every` steps and at the end, whole or not at all: `load` reads it, and
         `fit(X, resume=True)` goes on from there.
-    checkpoint_every : int
-        Steps: iterations, or mini-batches.
+    checkpoint_every : int, optional
+        Steps. By default every iteration, or every 100 mini-batches.
     process_group : None, "world" or torch.distributed.ProcessGroup
         Learn in several processes (`torchrun`), each of which passes its own part of the samples as X and gets the same
         dictionary, the one that a single process learns from all of them. Needs mini-batches.
@@ -131,7 +131,7 @@ class KSVD(DictionaryLearner):
         callback: Callable[[Any, LearningStep], bool | None] | None = None,
         random_state: Any = None,
         checkpoint: Any = None,
-        checkpoint_every: int = 100,
+        checkpoint_every: int | None = None,
         process_group: Any = None,
         backend: str | None = None,
     ) -> None:
@@ -191,7 +191,9 @@ class KSVD(DictionaryLearner):
             self.objective_.append(float(errors @ errors) / (2 * len(errors)))
             self._epoch = self.n_iter_ = epoch + 1
             self.n_steps_ += 1
-            if self._report(LearningStep(epoch, self.n_steps_, self.objective_[-1], len(replaced)), bar, Alone()):
+            if self._report(
+                LearningStep(epoch, self.n_steps_, self.objective_[-1], len(replaced)), bar, Alone(), every=1
+            ):
                 return
 
     def _after_mini_batches(self, X: Array) -> Array:

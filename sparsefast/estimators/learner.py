@@ -32,6 +32,8 @@ from sparsefast.ops.omp import omp
 from sparsefast.sparse_code import SparseCode
 
 Array = Any
+# Unless it is asked for otherwise. Iterations over all signals take longer: there is one after each.
+_BATCHES_A_CHECKPOINT = 100
 
 
 class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -61,7 +63,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     callback: Callable[[Any, LearningStep], bool | None] | None
     random_state: Any
     checkpoint: Any
-    checkpoint_every: int
+    checkpoint_every: int | None
     process_group: Any
     backend: str | None
 
@@ -116,7 +118,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         finally:
             if bar is not None:
                 bar.close()
-        self._save_checkpoint(processes, last=True)
+        self._save_checkpoint(processes, every=1)
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -149,7 +151,7 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if first:
             self._start(Whole(self._name, batch), processes)
         mini_batches.step(self, batch, processes)
-        self._save_checkpoint(processes)
+        self._save_checkpoint(processes, self.checkpoint_every or _BATCHES_A_CHECKPOINT)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -308,17 +310,17 @@ class DictionaryLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
         return tqdm(desc=self._name, unit="step", total=total, initial=self.n_steps_)
 
-    def _report(self, told: LearningStep, bar: Any, processes: Processes) -> bool:
+    def _report(self, told: LearningStep, bar: Any, processes: Processes, every: int = _BATCHES_A_CHECKPOINT) -> bool:
         """Show and save; whether the callback says that it is enough."""
         if bar is not None:
             about = dict(epoch=told.epoch + 1, objective=f"{told.objective:.4g}", replaced=told.n_replaced)
             bar.set_postfix(about, refresh=False)  # drawn by update, which does not do so in every step
             bar.update()
-        self._save_checkpoint(processes)
+        self._save_checkpoint(processes, self.checkpoint_every or every)
         return self.callback is not None and bool(self.callback(self, told))
 
-    def _save_checkpoint(self, processes: Processes, last: bool = False) -> None:
-        due = last or self.n_steps_ % self.checkpoint_every == 0
+    def _save_checkpoint(self, processes: Processes, every: int) -> None:
+        due = self.n_steps_ % every == 0
         if self.checkpoint is not None and due and processes.rank == 0:
             self.save(self.checkpoint)
 

@@ -75,7 +75,7 @@ class OnlineDictionaryLearning(DictionaryLearner):
         callback: Callable[[Any, LearningStep], bool | None] | None = None,
         random_state: Any = None,
         checkpoint: Any = None,
-        checkpoint_every: int = 100,
+        checkpoint_every: int | None = None,
         process_group: Any = None,
         backend: str | None = None,
     ) -> None:

@@ -13,7 +13,7 @@ from sparsefast.estimators.initial import check_initial
 from sparsefast.estimators.presenting import OUTPUTS
 
 _COUNTS = ("n_components", "n_nonzero", "max_iter", "batch_size", "checkpoint_every")
-_MAY_BE_NONE = ("n_components", "n_nonzero", "batch_size", "tol")
+_MAY_BE_NONE = ("n_components", "n_nonzero", "batch_size", "checkpoint_every", "tol")
 _RANGES = {"min_use": (0, np.inf), "max_coherence": (0, 1), "rho": (0, np.inf), "tol": (0, np.inf)}
 
 

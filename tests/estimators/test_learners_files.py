@@ -56,6 +56,16 @@ def test_a_run_that_was_cut_off_resumes_to_the_very_same_dictionary(learner, sto
     assert os.listdir(tmp_path) == ["checkpoint"]
 
 
+def test_unless_told_otherwise_every_iteration_leaves_a_checkpoint_and_every_hundredth_mini_batch(tmp_path):
+    signals, _ = planted()
+    with pytest.raises(Stop):
+        LEARNERS["ksvd"](checkpoint=tmp_path / "iterations", callback=stop_after(2)).fit(signals)
+    assert KSVD.load(tmp_path / "iterations").n_steps_ == 2
+    with pytest.raises(Stop):
+        LEARNERS["online"](checkpoint=tmp_path / "batches", batch_size=2, callback=stop_after(130)).fit(signals)
+    assert OnlineDictionaryLearning.load(tmp_path / "batches").n_steps_ == 100
+
+
 def test_a_stream_resumes_at_the_batch_where_it_was(tmp_path):
     signals, _ = planted(noise=0.2)
     batches = np.split(signals, 8)
