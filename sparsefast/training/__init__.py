@@ -1,0 +1,1 @@
+"""Training of any of the systems: what their pipelines share."""
