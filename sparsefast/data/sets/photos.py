@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 import numpy as np
 
 from sparsefast.data.config import PhotosConfig
 from sparsefast.data.crops import flip_in_place, planes, random_corners
 from sparsefast.data.seeds import PICTURE, uniform_integers
 from sparsefast.images.photos import HELD_OUT, TRAIN, photos
+from sparsefast.images.reading import read
 
 
 class RandomCrops:
@@ -97,15 +101,20 @@ def open_photos(config: PhotosConfig, training: bool) -> RandomCrops | GridCrops
         raise FileNotFoundError(
             "data=photos: no photograph is installed; pip install scikit-image (or scikit-learn), or name another data="
         )
-    pictures = list(found.values())
-    large = [picture for picture in pictures if min(picture.shape[:2]) >= config.size]
+    pictures = _decoded(tuple(found.paths.values()), config.channels)
+    large = [picture for picture in pictures if min(picture.shape[1:]) >= config.size]
     if not large:
-        most = max(min(picture.shape[:2]) for picture in pictures)
+        most = max(min(picture.shape[1:]) for picture in pictures)
         side = "of training" if training else "held out"
         raise ValueError(
             f"data.size={config.size} must be at most {most}, as the largest photograph {side} has no more"
         )
-    decoded = [planes(picture, config.channels) for picture in large]
     if training:
-        return RandomCrops(decoded, config.size, config.epoch_images, config.flip)
-    return GridCrops(decoded, config.size)
+        return RandomCrops(large, config.size, config.epoch_images, config.flip)
+    return GridCrops(large, config.size)
+
+
+@functools.lru_cache(maxsize=2)
+def _decoded(paths: tuple[Path, ...], channels: int) -> list[np.ndarray]:
+    """Pictures (C, H, W), uint8, read once in a process: those of training are 20 MB."""
+    return [planes(read(path).pixels, channels) for path in paths]

@@ -22,11 +22,8 @@ GRAIN = 0.12
 
 def dead_leaves(seeds: np.ndarray, size: int) -> np.ndarray:
     """One picture for each seed: (B, 3, size, size), float32, from 0 to 1 but for the grain of the lightest."""
-    smallest, largest = max(0.5, size / 32), max(0.5, size / 2)
     u = uniforms(seeds, SHAPE, 7 * N_LEAVES).reshape(-1, 7, N_LEAVES)
-    # By the inverse of the distribution function of r^-3.
-    radii = 1 / np.sqrt(smallest**-2.0 - u[:, 0] * (smallest**-2.0 - largest**-2.0))
-    diameters = np.rint(2 * radii).astype(np.int64)
+    diameters = np.rint(2 * radii_of(u[:, 0], size)).astype(np.int64)
     # Anywhere that a part of the leaf is seen.
     top, left = (np.floor(u[:, i] * (size + diameters - 1)).astype(np.int64) - diameters + 1 for i in (1, 2))
     leaves = _leaves(diameters, top, left, size)
@@ -41,6 +38,13 @@ def dead_leaves(seeds: np.ndarray, size: int) -> np.ndarray:
     grain = amplitude * np.sin(down * y + right * x + phase)
     colours = random_colours(seeds, N_LEAVES).astype(np.float32)[numbers, leaves]
     return np.moveaxis(colours, 3, 1) + grain[:, None]
+
+
+def radii_of(u: np.ndarray, size: int) -> np.ndarray:
+    """Radii distributed as r^-3 from size / 32 to size / 2, but at least half a pixel, of uniform numbers."""
+    smallest, largest = max(0.5, size / 32), max(0.5, size / 2)
+    # The inverse of the distribution function.
+    return 1 / np.sqrt(smallest**-2.0 - u * (smallest**-2.0 - largest**-2.0))
 
 
 def _leaves(diameters: np.ndarray, top: np.ndarray, left: np.ndarray, size: int) -> np.ndarray:
