@@ -19,6 +19,10 @@ from sparsefast.data.seeds import sample_seeds
 
 Batch = dict[str, torch.Tensor]
 
+# What a worker sends through a pipe; a larger array goes through shared memory, which costs a file each time: batches
+# of 0.4 MB arrive three times as fast by the former, ones of 1.6 MB twice as fast by the latter.
+PIPED_BYTES = 1 << 19
+
 
 class Loader(DataLoader[Batch]):
     """PyTorch's loader, whose errors are those of the set, in one line, wherever they were met.
@@ -66,7 +70,8 @@ def make_loader(
     # global one.
     generator = torch.Generator().manual_seed(0)
     return Loader(
-        _Samples(image_set, run_seed),
+        # Only tensors are pinned.
+        _Samples(image_set, run_seed, 0 if pin_memory else PIPED_BYTES),
         batch_sampler=sampler,  # type: ignore[arg-type]  # arrays of rows instead of lists
         num_workers=workers,
         multiprocessing_context=start_method if workers else None,
@@ -141,30 +146,29 @@ class _Failure:
 class _Samples(Dataset[Batch]):
     """Samples of a set by (epoch, index), many at once."""
 
-    def __init__(self, image_set: ImageSet, run_seed: int) -> None:
-        self.image_set, self.run_seed = image_set, run_seed
+    def __init__(self, image_set: ImageSet, run_seed: int, piped_bytes: int) -> None:
+        self.image_set, self.run_seed, self.piped_bytes = image_set, run_seed, piped_bytes
 
     def __len__(self) -> int:
         return len(self.image_set)
 
     def __getitem__(self, row: Any) -> Batch:
         """The batch of one."""
-        return self.batch(np.asarray(row).reshape(1, 2))
+        return _tensors(self.arrays(np.asarray(row).reshape(1, 2)))
 
-    def __getitems__(self, rows: np.ndarray) -> Batch | _Failure:
+    def __getitems__(self, rows: np.ndarray) -> dict[str, Any] | _Failure:
         """What PyTorch calls with what the sampler gives, an array of shape (B, 2)."""
         if get_worker_info() is None:
-            return self.batch(rows)
+            return _tensors(self.arrays(rows))
         try:
-            return self.batch(rows)
+            return _tensors(self.arrays(rows), self.piped_bytes)
         except (ValueError, OSError, ImportError) as error:
             return _Failure(error)
 
-    def batch(self, rows: np.ndarray) -> Batch:
+    def arrays(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         epochs, indices = np.ascontiguousarray(rows.T)
         seeds = sample_seeds(self.run_seed, epochs, indices)
-        arrays = {**self.image_set.batch(indices, seeds), "index": indices, "seed": seeds.view(np.int64)}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return {**self.image_set.batch(indices, seeds), "index": indices, "seed": seeds.view(np.int64)}
 
 
 class _Batches:
@@ -181,10 +185,16 @@ class _Batches:
             found = next(self.inner)
         if isinstance(found, _Failure):
             raise found.error
-        return found
+        return _tensors(found)
 
     def __len__(self) -> int:
         return len(self.inner)
+
+
+def _tensors(batch: dict[str, Any], over: int = 0) -> dict[str, Any]:
+    """The same with tensors for arrays, without a copy; only for those of at least so many bytes."""
+    arrays = {key: value for key, value in batch.items() if isinstance(value, np.ndarray) and value.nbytes >= over}
+    return {**batch, **{key: torch.from_numpy(value) for key, value in arrays.items()}}
 
 
 def _as_it_is(batch: Any) -> Any:

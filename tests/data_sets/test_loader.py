@@ -64,6 +64,25 @@ def test_batches_are_the_same_however_workers_are_started(config_of, workers, st
         assert_same(epoch(alone, number, start), epoch(loader, number, start))
 
 
+@pytest.mark.parametrize("pin_memory", [False, True])
+@pytest.mark.parametrize("n_bytes", [100, 3 << 19])
+def test_batches_of_any_number_of_bytes_arrive_as_tensors_that_can_be_written_to(n_bytes, pin_memory):
+    """Small ones come through a pipe, large ones through shared memory."""
+
+    def more(indices):
+        return {"more": np.full((len(indices), n_bytes), indices[0], np.uint8)}
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", ".*pin_memory")  # there may be no GPU
+        batches = list(loader_of(more, 1, pin_memory))
+    for number, batch in enumerate(batches):
+        assert all(torch.is_tensor(value) for value in batch.values())
+        assert (batch["more"] == number).all()
+        batch["more"] += 1
+    assert len(batches) == 6
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_sets_can_be_pickled_and_give_the_same_then(config_of, name):
     for split in ("train", "held-out"):
@@ -150,9 +169,9 @@ class Images:
         return {"image": np.zeros((len(indices), 1, 2, 2), np.uint8), **(more or {})}
 
 
-def loader_of(act, workers):
+def loader_of(act, workers, pin_memory=False):
     sampler = EpochSampler(6, 1, seed=1, shuffle=False, drop_last=False)
-    loader = make_loader(Images(act), sampler, run_seed=1, workers=workers, start_method="fork")
+    loader = make_loader(Images(act), sampler, run_seed=1, workers=workers, start_method="fork", pin_memory=pin_memory)
     loader.timeout = 60 if workers else 0  # a hang ends in an error
     return loader
 
