@@ -1,0 +1,1 @@
+"""The systems that can be trained, a folder each: none knows another."""
