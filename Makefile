@@ -1,7 +1,7 @@
 # Each target does all its own set-up in .venv: Python 3.11 or newer, make and a C++ compiler are enough.
 PYTHON ?= python3
 # One known version, so that every developer tests the same; the package itself takes any from 2.8 on.
-TORCH ?= torch==2.13.0
+TORCH ?= torch==2.14.1
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -68,7 +68,7 @@ $(VENV)/ready: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 	q = p["project"]; e = q["optional-dependencies"]; \
-	print(*p["build-system"]["requires"], *q["dependencies"], *e["bench"], *e["dev"], *e["photos"], sep="\n")' \
+	print(*p["build-system"]["requires"], *q["dependencies"], *e["bench"], *e["dev"], *e["photos"], *e["train"], sep="\n")' \
 	> $(VENV)/requirements.txt
 	@$(PIP) install '$(TORCH)' -r $(VENV)/requirements.txt
 	@touch $@

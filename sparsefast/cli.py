@@ -18,6 +18,10 @@ _COMMANDS = {
     "info": ("what this installation and this machine offer", "sparsefast.environment"),
     "bench": ("measure an op beside other implementations", "sparsefast.bench.cli"),
     "demo": ("sparse-code and denoise a photograph, and show how well that does", "sparsefast.demo"),
+    "train": ("train a model, or go on with a run", "sparsefast.commands.train"),
+    "eval": ("measure a trained model on held-out pictures", "sparsefast.commands.evaluate"),
+    "sample": ("make new pictures with a trained model", "sparsefast.commands.sample"),
+    "reconstruct": ("put photographs through a trained model", "sparsefast.commands.reconstruct"),
     "denoise": ("take the noise out of a photograph", "sparsefast.restore.commands.denoise"),
     "inpaint": ("fill in the missing pixels of a photograph", "sparsefast.restore.commands.inpaint"),
     "learn-dictionary": ("learn a dictionary of the patches of photographs", "sparsefast.patch_dictionaries.command"),
@@ -57,6 +61,16 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _parser(arguments)
+    args, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.overrides += rest  # argparse takes words in front of the options or behind them, not both
+    return args
+
+
 def _message(error: BaseException) -> str:
     text = "; ".join(line.strip() for line in str(error.args[0] if isinstance(error, KeyError) else error).splitlines())
     # Our own errors, and the system's, are written for the reader; the type says what little there is to say of
@@ -74,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
-        args = _parser(arguments).parse_args(arguments)
+        args = _parsed(arguments)
         code = int(args.run(args))
         print(end="", flush=True)  # there is no sys.stdout where it was closed
         return code

@@ -34,7 +34,7 @@ def save_arrays(
     from safetensors.numpy import save
 
     header = {"format": f"sparsefast.{what}", "version": str(version), "about": json.dumps(about)}
-    replace_file(path, save({name: np.ascontiguousarray(x) for name, x in arrays.items()}, header))
+    replace_file(path, save({name: np.asarray(x, order="C") for name, x in arrays.items()}, header))
 
 
 def load_arrays(path: str | os.PathLike[str], what: str, version: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

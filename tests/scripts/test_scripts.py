@@ -126,23 +126,22 @@ def on_slurm(*arguments, gpus=4, restarts=0):
 def test_slurm_starts_torchrun_on_every_machine_and_they_meet_on_the_first(run):
     done, lines, environment = run("train_slurm.sbatch", *ARGUMENTS, **SLURM)
     assert done.returncode == 0, done.stderr
-    command = on_slurm(*ARGUMENTS)
+    command = on_slurm(*ARGUMENTS, "--resume")
     assert lines == [["srun", "--ntasks-per-node=1", "--kill-on-bad-exit=1", *command], command]
     assert environment["threads"] == "8"
     _, lines, _ = run("train_slurm.sbatch", *ARGUMENTS, **SLURM, GPUS="8")
-    assert lines[1] == on_slurm(*ARGUMENTS, gpus=8)
+    assert lines[1] == on_slurm(*ARGUMENTS, "--resume", gpus=8)
     done, lines, _ = run("train_slurm.sbatch", **{**SLURM, "SLURM_GPUS_ON_NODE": ""})
     assert done.returncode == 2 and "number of GPUs of a machine" in done.stderr and not lines
 
 
 def test_a_requeued_job_goes_on_where_it_was(run):
-    again = SLURM | {"SLURM_RESTART_COUNT": "2"}
-    _, lines, _ = run("train_slurm.sbatch", *ARGUMENTS, **again)
-    assert lines[1] == on_slurm(*ARGUMENTS, "--resume", restarts=2)
-    _, lines, _ = run("train_slurm.sbatch", "--resume", *ARGUMENTS, **again)
-    assert lines[1] == on_slurm("--resume", *ARGUMENTS, restarts=2)  # once is enough
-    _, lines, _ = run("train_slurm.sbatch", *ARGUMENTS, **SLURM, SLURM_RESTART_COUNT="0")
-    assert "--resume" not in lines[1]
+    for restarts in (0, 2):
+        again = SLURM | {"SLURM_RESTART_COUNT": str(restarts)}
+        _, lines, _ = run("train_slurm.sbatch", "model=vqvae", **again)
+        assert lines[1] == on_slurm("model=vqvae", "name=slurm-123456", "--resume", restarts=restarts)
+    _, lines, _ = run("train_slurm.sbatch", "--resume", *ARGUMENTS, **SLURM)
+    assert lines[1] == on_slurm("--resume", *ARGUMENTS)  # once is enough
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,1 @@
+"""`sparsefast train`, `eval`, `sample` and `reconstruct`."""
