@@ -21,6 +21,10 @@ _PACKAGES = {
     "scikit-learn": "scikit-learn",
     "cupy": "CuPy",
     "triton": "Triton",
+    "lightning": "Lightning",
+    "hydra-core": "Hydra",
+    "torchmetrics": "TorchMetrics",
+    "torchvision": "torchvision",
 }
 # CuPy's wheels are named after the CUDA that they were built for.
 _ALSO_KNOWN_AS = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}

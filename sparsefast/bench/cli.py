@@ -34,6 +34,7 @@ OPS = {
     "ksvd": "sparsefast.bench.ksvd.run",
     "denoise": "sparsefast.bench.restore.run",
     "inpaint": "sparsefast.bench.restore.run",
+    "train": "sparsefast.bench.training.run",
 }
 
 
@@ -45,9 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", nargs="?", const="-", metavar="FILE", help="write JSON; to stdout, and the table to stderr, for '-'"
     )
     option("--png", metavar="FILE", help="draw a bar chart (needs matplotlib)")
-    option("--variants", type=_names, metavar="V1,V2", help="omp, ...; unfold, ...; approx, ...; sigma25, ...; keep20")
+    known = "omp, ...; unfold, ...; approx, ...; sigma25, ...; keep20; vqvae, ..."
+    option("--variants", type=_names, metavar="V1,V2", help=known)
     option("--layouts", type=_names, metavar="L1,L2", help="of patches: columns, signals (default: both)")
-    option("--cases", type=_names, metavar="C1,C2", help="which cases, or photographs (default: all)")
+    option("--cases", type=_names, metavar="C1,C2", help="which cases, photographs, or data sets (default: all)")
     option("--threads", type=_counts, default=[1], metavar="1,2", help="thread counts (default: 1)")
     option("--seconds", type=_seconds, default=1.0, metavar="S", help="time for a contender and case (default: 1)")
     option("--peers", type=_names, metavar="P1,P2", help="which peers, or none (default: all that are installed)")
