@@ -184,6 +184,10 @@ def _fit(config: Any, folder: Any, checkpoint: Any) -> int:
         at = checkpoint["global_step"] if checkpoint else 0
         folder.log(f"{'resumed' if checkpoint else 'started'} at step {at} of {steps.total}, {group.size()} processes")
         print(f"{folder.path}: {config.model.name} on {config.data.name}, step {at} of {steps.total}", flush=True)
+        if at >= steps.total:
+            print(f"nothing is left to do: train.max_epochs or train.max_steps beyond step {at} goes on", flush=True)
+    if checkpoint is not None and checkpoint["global_step"] >= steps.total:
+        return 0
     about = {"config": to_plain(config), "image_shape": list(data.train.image_shape)}
     try:
         found = fit(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import resource
+import signal
 import sys
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from sparsefast.data.image_set import ImageSet
 from sparsefast.data.loader import make_loader
@@ -191,9 +194,17 @@ def fit(
             default_root_dir=str(folder.path),
         )
         segments = Segments(loader, stream, lambda: trainer.global_step, steps.segment, steps.total, train.accumulate)
-        trainer.fit(task, segments, ckpt_path=str(folder.checkpoint) if checkpoint else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(task, segments, ckpt_path=str(folder.checkpoint) if checkpoint else None, weights_only=True)
+        except SIGTERMException:  # an exit, which would look like success
+            raise RuntimeError(
+                f"ended by SIGTERM at step {trainer.global_step}; go on with --resume {folder.path}"
+            ) from None
+        except SystemExit:  # Lightning's answer to Ctrl-C, which it then ignores
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from None
     return {**end.evaluated, **rates(journal, device)}
 
 

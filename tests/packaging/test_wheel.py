@@ -48,6 +48,8 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
         f"sparsefast/_C{sysconfig.get_config_var('EXT_SUFFIX')}",
     }
     data = {name for name in package if not name.endswith((".py", ".so", ".json", "py.typed"))}
+    configurations = {path.relative_to(ROOT).as_posix() for path in (ROOT / "sparsefast" / "conf").rglob("*.yaml")}
+    assert configurations and {name for name in data if name.endswith(".yaml")} == configurations
     assert package - data == expected
     assert {Path(name).suffix for name in data} <= {".pyi", ".yaml", ".safetensors"}
 
@@ -92,6 +94,8 @@ def test_an_installed_wheel_runs_away_from_the_sources(wheel, fresh_python):
     assert python_says(fresh_python, ROUND_TRIP.format(backend="cpu")) == ANSWER
     assert python_says(fresh_python, "from sparsefast import _native; print(_native.why_not)") == "None"
     assert "sparsefast" in run(fresh_python.parent / "sparsefast", "--version").stdout
+    planned = run(fresh_python.parent / "sparsefast", "train", "model=dlvae", "train=quick", "--dry-run").stdout
+    assert "name: dlvae" in planned and "100, 256 an epoch" in planned
     forced = "from sparsefast import _native; print(_native.module.isa())"
     every = python_says(fresh_python, "from sparsefast import _native; print(*_native.module.isas())").split()
     assert [python_says(fresh_python, forced, SPARSEFAST_CPU_ISA=isa) for isa in every] == every

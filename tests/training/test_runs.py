@@ -143,6 +143,19 @@ def test_a_killed_data_worker_ends_the_run_with_a_line(tmp_path):
     assert (tmp_path / "run" / "metrics.jsonl").exists()
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 2), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+def test_a_run_that_is_told_to_end_does_not_look_like_one_that_is_done(number, code, tmp_path):
+    process = started(*words("denoiser", tmp_path, "name=run", "train.max_steps=100000"))
+    wait_for_lines(process, tmp_path / "run" / "metrics.jsonl", 12)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert ("go on with --resume" in err) == (code == 2)
+    assert not (tmp_path / "summary.csv").exists()
+    read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
+
+
 def test_a_killed_process_ends_the_others_and_says_how_to_go_on(tmp_path):
     more = ["name=run", "train.devices=2", "train.max_steps=100000"]
     process = started(*words("denoiser", tmp_path, *more))
