@@ -57,7 +57,7 @@ class SparseBottleneck(Bottleneck):
     coefficient_bits : int or None
         Round the coefficients as `CoefficientQuantizer` does, in evaluation mode; 2 to 16. None: not at all.
     quantize_in_training : bool
-        Round them in training mode too, with the gradient of the identity.
+        Round them in training mode too, with the gradient of the identity. Without coefficient_bits nothing is rounded.
     revive_every : int
         After so many training calls dead and duplicate atoms begin anew at the worst-reconstructed signals of the
         global batch (see `sparsefast.replace_atoms`); 0: never, and `forward` compiles to one graph.
@@ -108,8 +108,6 @@ class SparseBottleneck(Bottleneck):
         self.gradient = check_choice(owner, "gradient", gradient, GRADIENTS)
         self.quantize_in_training = check_flag(owner, "quantize_in_training", quantize_in_training)
         self.coefficients = None if coefficient_bits is None else CoefficientQuantizer(coefficient_bits, owner)
-        if self.quantize_in_training and self.coefficients is None:
-            raise ValueError(f"{owner}: quantize_in_training=True; it must be False with coefficient_bits=None")
         self.dictionary = nn.Parameter(normalize(torch.randn(self.num_embeddings, self.n_features), dim=1))
 
     @property
@@ -146,13 +144,15 @@ class SparseBottleneck(Bottleneck):
         else:
             with torch.no_grad():
                 code = self._coded(self._solve(signals, atoms))
-        reconstruction = code.decode(atoms)
+        # Here coefficients are constants, with either gradient. Through the coder this term would go to z as well: by
+        # nothing where they are the least squares fit, and away from the reconstruction where they are not.
+        reconstruction = _with_values(code, code.values.detach()).decode(atoms)
         loss = self.commitment_cost * mse_loss(signals, reconstruction.detach())
         loss = loss + self.dictionary_weight * mse_loss(reconstruction, signals.detach())
         if self.training:
             with torch.no_grad():
                 self._count(code)
-        out = reconstruction if self.gradient == "implicit" else straight_through(signals, reconstruction)
+        out = code.decode(atoms) if self.gradient == "implicit" else straight_through(signals, reconstruction)
         return self._latent(out, z), loss, code
 
     def decode(self, code: SparseCode, size: tuple[int, int] | None = None) -> Tensor:
@@ -209,7 +209,7 @@ class SparseBottleneck(Bottleneck):
             if not self.quantize_in_training:
                 return code
         values = straight_through(code.values, self.coefficients(code.values))
-        return SparseCode._make(code.indices, values, code.counts, code.status, code.n_atoms)
+        return _with_values(code, values)
 
     def _revive(self, signals: Tensor, min_use: Tensor) -> Tensor:
         atoms = self.atoms
@@ -228,6 +228,10 @@ class SparseBottleneck(Bottleneck):
             new = new * torch.linalg.vector_norm(atoms[left], dim=1).mean()
         self.dictionary[where] = new[where]
         return at
+
+
+def _with_values(code: SparseCode, values: Tensor) -> SparseCode:
+    return SparseCode._make(code.indices, values, code.counts, code.status, code.n_atoms)
 
 
 def check_flag(owner: str, name: str, value: bool) -> bool:

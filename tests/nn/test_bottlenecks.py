@@ -183,7 +183,8 @@ REFUSED = [
     (SparseBottleneck, dict(sparse_solver="lasso")),
     (SparseBottleneck, dict(gradient="none")),
     (SparseBottleneck, dict(coefficient_bits=1)),
-    (SparseBottleneck, dict(coefficient_bits=None, quantize_in_training=True)),
+    (SparseBottleneck, dict(coefficient_bits=17)),
+    (SparseBottleneck, dict(quantize_in_training="yes")),
 ]
 
 

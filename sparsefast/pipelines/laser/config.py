@@ -21,12 +21,12 @@ class AutoencoderConfig:
     num_residual_blocks: int = 2  # in the encoder and in the decoder each, at least 0
     num_residual_hiddens: int = 32  # channels inside a residual block, at least 1
     num_embeddings: int = 512  # K: codes of the codebook or atoms of the dictionary, at least 2
-    embedding_dim: int = 64  # channels of the latent, which has a quarter of the image's height and width, at least 1
+    embedding_dim: int = 16  # channels of the latent, which has a quarter of the image's height and width, at least 1
     patch_size: int = 1  # latent pixels across that are coded as one signal, at least 1
     commitment_cost: float = 0.25  # weight of the loss that holds the encoder to the codes, at least 0
     recon_weight: float = 1.0  # weight of the mean squared error of the images in [-1, 1], at least 0
     bottleneck_weight: float = 1.0  # weight of the bottleneck's own loss, at least 0
-    learning_rate: float = 1e-3  # of the optimiser, above 0
+    learning_rate: float = 2e-3  # of the optimiser, above 0
     init: str = "kmeans"  # where the codes start: at k-means centres of the first latents, or random
     revive_every: int = 100  # training steps between searches for dead codes, which start anew; 0: never
     revive_below: float = 0.1  # a code is dead when used less than this share of the mean use, 0 to below 1
@@ -81,7 +81,7 @@ class AutoencoderConfig:
 
 @dataclass
 class VQVAEConfig(AutoencoderConfig):
-    """`model=vqvae`: the bottleneck is `sparsefast.nn.VectorQuantizer`."""
+    """`model=vqvae`: the bottleneck is `sparsefast.nn.VectorQuantizer`. By default 9 bits for 4 x 4 pixels."""
 
     name: str = "vqvae"
     decay: float = 0.99  # of the codebook's running means, 0 to below 1; 0: the codebook learns by its gradient
@@ -94,17 +94,19 @@ class VQVAEConfig(AutoencoderConfig):
 
 @dataclass
 class DLVAEConfig(AutoencoderConfig):
-    """`model=dlvae`: the bottleneck is `sparsefast.nn.SparseBottleneck`."""
+    """`model=dlvae`: the bottleneck is `sparsefast.nn.SparseBottleneck`. By default 2 of 1024 atoms with 6 bits each,
+    31 bits for 8 x 8 pixels."""
 
     name: str = "dlvae"
+    num_embeddings: int = 1024
     patch_size: int = 2
-    sparsity_level: int = 3  # atoms for a signal, 1 to the smaller of num_embeddings and embedding_dim * patch_size^2
+    sparsity_level: int = 2  # atoms for a signal, 1 to the smaller of num_embeddings and embedding_dim * patch_size^2
     dictionary_weight: float = 1.0  # weight of the loss that moves the atoms to the signals, at least 0
     normalize_atoms: bool = True  # use the atoms scaled to unit norm
     sparse_solver: str = "omp"  # omp, iht or topk
     gradient: str = "ste"  # of the codes: ste (the identity) or implicit (exact on the atoms that were selected)
-    coefficient_bits: int | None = 4  # of a coefficient when it is stored, 2 to 16; null: not rounded, 32
-    quantize_in_training: bool = False  # round the coefficients in training too
+    coefficient_bits: int | None = 6  # of a coefficient when it is stored, 2 to 16; null: not rounded, 32
+    quantize_in_training: bool = True  # round the coefficients in training too, to coefficient_bits if any
 
     def check(self) -> None:
         super().check()
@@ -117,5 +119,3 @@ class DLVAEConfig(AutoencoderConfig):
         self._check_choice("gradient", ("ste", "implicit"))
         if self.coefficient_bits is not None and not 2 <= self.coefficient_bits <= 16:
             self._refuse("coefficient_bits", "must be 2 to 16, or null")
-        if self.quantize_in_training and self.coefficient_bits is None:
-            self._refuse("quantize_in_training", "must be false with coefficient_bits=null")

@@ -1,5 +1,7 @@
 """The autoencoder: any size of image, every option of its network, and that it learns."""
 
+import math
+
 import pytest
 import torch
 from torch.nn.functional import mse_loss
@@ -53,6 +55,18 @@ def test_what_is_padded_repeats_the_border(name):
     assert torch.equal(model.encode(images), model.encode(whole))
 
 
+def test_the_defaults_have_comparable_rates():
+    vq, dl = (Autoencoder(config(), (3, 64, 64)).bits_per_pixel for config in (VQVAEConfig, DLVAEConfig))
+    assert vq == pytest.approx(9 / 16)
+    assert dl == pytest.approx((9 + math.log2(1023) + 12) / 64)  # 1024 choose 2 is 512 * 1023
+
+
+def test_without_bits_coefficients_are_not_rounded():
+    model = built("dlvae", coefficient_bits=None)
+    assert model.bottleneck.coefficients is None
+    assert torch.isfinite(model(pictures())[1])
+
+
 def test_the_bottleneck_is_that_of_the_config():
     assert isinstance(built("vqvae").bottleneck, VectorQuantizer)
     assert isinstance(built("dlvae").bottleneck, SparseBottleneck)
@@ -63,13 +77,13 @@ def test_the_bottleneck_is_that_of_the_config():
 NETWORK = [
     dict(num_hiddens=20), dict(num_residual_blocks=1), dict(num_residual_hiddens=4), dict(num_embeddings=16),
     dict(embedding_dim=6), dict(patch_size=3), dict(commitment_cost=0.5), dict(init="random"), dict(revive_every=1),
-    dict(revive_every=1, revive_below=0.9),
+    dict(init="random", revive_every=1, revive_below=0.9),
 ]  # fmt: skip
 OWN = {
     "vqvae": [dict(decay=0.5)],
     "dlvae": [
-        dict(sparsity_level=2), dict(dictionary_weight=3.0), dict(normalize_atoms=False), dict(sparse_solver="iht"),
-        dict(gradient="implicit"), dict(coefficient_bits=7), dict(quantize_in_training=True),
+        dict(sparsity_level=3), dict(dictionary_weight=3.0), dict(normalize_atoms=False), dict(sparse_solver="iht"),
+        dict(gradient="implicit"), dict(coefficient_bits=7), dict(quantize_in_training=False),
     ],
 }  # fmt: skip
 

@@ -40,9 +40,9 @@ REFUSED = [
 ]  # fmt: skip
 OWN = [
     (VQVAEConfig, dict(decay=1.0)), (VQVAEConfig, dict(decay=-0.1)), (DLVAEConfig, dict(sparsity_level=0)),
-    (DLVAEConfig, dict(sparsity_level=513)), (DLVAEConfig, dict(dictionary_weight=-1.0)),
+    (DLVAEConfig, dict(sparsity_level=65)), (DLVAEConfig, dict(dictionary_weight=-1.0)),
     (DLVAEConfig, dict(sparse_solver="lasso")), (DLVAEConfig, dict(gradient="none")),
-    (DLVAEConfig, dict(coefficient_bits=1)), (DLVAEConfig, dict(coefficient_bits=None, quantize_in_training=True)),
+    (DLVAEConfig, dict(coefficient_bits=1)), (DLVAEConfig, dict(coefficient_bits=17)),
 ]  # fmt: skip
 
 
