@@ -205,10 +205,10 @@ def fit(
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from None
-    return {**end.evaluated, **rates(journal, device)}
+    return {**end.evaluated, **rates(journal, segments, device)}
 
 
-def rates(journal: Journal, device: torch.device) -> dict[str, float]:
+def rates(journal: Journal, segments: Segments, device: torch.device) -> dict[str, float]:
     """Images a second of the steps and of the loader, and the most memory that was used, in MiB."""
     whole = journal.whole
     peak = (
@@ -219,7 +219,7 @@ def rates(journal: Journal, device: torch.device) -> dict[str, float]:
     )
     return {
         "images_per_second": whole.images_per_second,
-        "waiting_for_data": whole.waiting / whole.seconds if whole.seconds > 0 else 0.0,
+        "waiting_for_data": segments.waited / max(whole.seconds, segments.waited, 1e-9),
         "peak_memory_mib": peak / 2**20,
     }
 

@@ -16,18 +16,14 @@ Line = dict[str, Any]
 
 
 class Rates:
-    """Images and seconds of a part of a run: of all, and of waiting for the loader."""
+    """Images and seconds of a part of a run."""
 
     def __init__(self) -> None:
-        self.images, self.seconds, self.waiting = 0, 0.0, 0.0
+        self.images, self.seconds = 0, 0.0
 
-    def add(self, images: int, seconds: float, waiting: float) -> None:
+    def add(self, images: int, seconds: float) -> None:
         """One batch more."""
-        self.images, self.seconds, self.waiting = (
-            self.images + images,
-            self.seconds + seconds,
-            self.waiting + waiting,
-        )
+        self.images, self.seconds = self.images + images, self.seconds + seconds
 
     @property
     def images_per_second(self) -> float:
@@ -53,7 +49,7 @@ class Journal(Callback):
         self._sums: dict[str, torch.Tensor] = {}
         self._batches = 0
         self._window, self.whole = Rates(), Rates()
-        self._start = self._ended = self._began = time.perf_counter()
+        self._start = self._ended = time.perf_counter()
         self._before = 0.0
         self._warm = False
         self.listeners: list[Callable[[Line], None]] = []
@@ -73,9 +69,6 @@ class Journal(Callback):
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         self._ended = time.perf_counter()
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self._began = time.perf_counter()
-
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         for name, value in pl_module.latest.items():
             known = self._sums.get(name)
@@ -83,10 +76,10 @@ class Journal(Callback):
         self._batches += 1
         now = time.perf_counter()
         images = len(batch["index"]) * trainer.world_size
-        self._window.add(images, now - self._ended, self._began - self._ended)
+        self._window.add(images, now - self._ended)
         # The first batch opens files, initialises and compiles: it says nothing of the rate.
         if self._warm:
-            self.whole.add(images, now - self._ended, self._began - self._ended)
+            self.whole.add(images, now - self._ended)
         self._warm = True
         self._ended = now
         whole_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0

@@ -93,9 +93,9 @@ class SegmentEnd(Callback):
         if not trainer.is_global_zero:
             return
         self._write_weights(trainer, task, self._folder.weights)
-        # Of a model without a loss of its own on the held-out set, each is the best.
-        if (loss := self.evaluated.get("val/loss", -math.inf)) <= self._best:
-            self._best = loss
+        # Of a model that does not give that number, each evaluation is the best.
+        if (found := self.evaluated.get(task.monitor, -math.inf)) <= self._best:
+            self._best = found
             self._write_weights(trainer, task, self._folder.best)
         if self._draw is not None and (rows := self._draw(task)):
             self._write_pictures(trainer, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,6 +61,11 @@ class Segments:
         Steps between two checkpoints, and of the run.
     accumulate : int
         Batches of the stream for a step.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds that the loader took, in which no step was computed.
     """
 
     def __init__(
@@ -67,9 +73,20 @@ class Segments:
     ) -> None:
         self._loader, self._sampler, self._step = loader, sampler, step
         self._segment, self._last, self._accumulate = segment, last, accumulate
+        self.waited = 0.0
 
     def __iter__(self) -> Iterator[Any]:
         step = self._step()
         steps = min(self._segment, self._last - step)
         self._sampler.set_segment(step * self._accumulate, steps * self._accumulate)
-        return iter(self._loader)
+        return self._timed(iter(self._loader))
+
+    def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            start = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self.waited += time.perf_counter() - start
+            yield batch

@@ -30,6 +30,9 @@ class Task(LightningModule):
         Channels, height and width of the pictures that it is trained on.
     """
 
+    # The number of an evaluation by which the best weights are told: the smallest.
+    monitor = "val/loss"
+
     def __init__(self, config: Any, image_shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.config, self.image_shape = config, image_shape

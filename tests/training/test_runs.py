@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sparsefast.cli import main
 from sparsefast.tensor_files import load_arrays
 from sparsefast.training.checkpoints import read_checkpoint
 from tests.training.runs import command, curve, largest_difference, losses, one_line, started, summary, trained, words
@@ -38,7 +39,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_curve_bit_for_bit(model, tmp_
     killed.communicate()
     lines = curve(folder)
     assert 19 <= len(lines) < len(curve(whole))
-    assert command("train", "--resume", folder).returncode == 0
+    assert main(["train", "--resume", str(folder), "train.progress=false"]) == 0
     assert curve(folder) == curve(whole)
     step = read_checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"]
     assert step == 40
@@ -109,6 +110,16 @@ def test_what_is_evaluated_is_the_average_of_the_weights(tmp_path):
         assert not np.array_equal(weights[0][name], weights[1]["state_dict"][name].numpy())
 
 
+def test_the_best_weights_are_those_of_the_best_evaluation(tmp_path):
+    folder = trained("vqvae", tmp_path, "model.learning_rate=0.5", "train.ema=0", "train.schedule=constant")
+    lines = [line for line in curve(folder) if "val/recon_loss" in line]
+    best = min(lines, key=lambda line: line["val/recon_loss"])
+    assert best["step"] < lines[-1]["step"]  # at such a rate it gets worse
+    for name, line in (("best", best), ("weights", lines[-1])):
+        about = load_arrays(folder / f"{name}.safetensors", "weights", 1)[1]
+        assert about["step"] == line["step"] and about["metrics"]["val/recon_loss"] == line["val/recon_loss"]
+
+
 def test_the_average_is_the_recursion_it_is_said_to_be():
     from sparsefast.pipelines import config_class, make_task
     from sparsefast.training.ema import WeightAverage
@@ -167,8 +178,7 @@ def test_a_killed_process_ends_the_others_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 2
     assert "was killed (SIGKILL)" in err.splitlines()[-1] and "--resume" in err.splitlines()[-1]
     assert "Traceback" not in err
-    done = command("train", "--resume", tmp_path / "run", "train.devices=1", "train.max_steps=8")
-    assert done.returncode == 0, done.stderr
+    assert main(["train", "--resume", str(tmp_path / "run"), "train.devices=1", "train.max_steps=8"]) == 0
 
 
 def children(pid):
@@ -212,7 +222,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path):
     assert (folder / "checkpoints" / "last.ckpt").read_bytes() == before
     assert not list(folder.glob("**/.sparsefast-*"))
     # With room again it goes on, to what an undisturbed run has.
-    assert command("train", "--resume", folder, "train.max_steps=20").returncode == 0
+    assert main(["train", "--resume", str(folder), "train.max_steps=20"]) == 0
     assert losses(folder) == losses(
         trained("denoiser", tmp_path / "whole", "train.schedule=constant", "train.max_steps=20")
     )
