@@ -1,13 +1,5 @@
-"""Runs of tests use one thread: what is summed by more is rounded otherwise, and tests run beside each other."""
+"""Runs of tests use one thread."""
 
-import pytest
+from tests.training.conftest import one_thread
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["one_thread"]

@@ -1,11 +1,5 @@
 """Several processes learn what one does from all signals together; when one is lost, the run is not."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,31 +7,7 @@ import sparsefast
 from tests.estimators import process_script
 from tests.estimators.learners import planted
 from tests.estimators.process_script import LEARNERS, PARAMETERS
-
-
-def run_two(task: str, folder: Path, wait: float = 100) -> list[subprocess.CompletedProcess]:
-    """Two processes, as torchrun starts them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    root = Path(process_script.__file__).parents[2]
-    variables = os.environ | {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
-    }  # fmt: skip
-    running = [
-        subprocess.Popen(
-            [sys.executable, process_script.__file__, task, str(folder)],
-            env=variables | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        return [subprocess.CompletedProcess(p.args, p.wait(wait), None, p.stderr.read()) for p in running]
-    finally:
-        for process in running:
-            process.kill()
+from tests.two_processes import run_two
 
 
 @pytest.fixture
@@ -52,7 +22,7 @@ def error_of(atoms, signals):
 
 
 def test_two_processes_learn_what_one_does(folder):
-    for done in run_two("same", folder):
+    for done in run_two(process_script.__file__, "same", str(folder)):
         assert done.returncode == 0, done.stderr
     signals = np.load(folder / "signals.npy")
     first, second = (np.load(folder / f"found-{rank}.npz") for rank in range(2))
@@ -75,13 +45,13 @@ def test_two_processes_learn_what_one_does(folder):
 
 
 def test_a_lost_process_is_an_error_and_the_checkpoint_leads_to_the_same_dictionary(folder):
-    survivor, lost = run_two("killed", folder)
+    survivor, lost = run_two(process_script.__file__, "killed", str(folder))
     assert lost.returncode == 9
     assert survivor.returncode == 1
     last = survivor.stderr.strip().splitlines()
     assert any("OnlineDictionaryLearning: process 0 of 2 lost another one" in line for line in last), survivor.stderr
     assert any("fit(X, resume=True)" in line for line in last)
-    for done in run_two("resumed", folder):
+    for done in run_two(process_script.__file__, "resumed", str(folder)):
         assert done.returncode == 0, done.stderr
     whole = LEARNERS["online"](**PARAMETERS).fit(np.load(folder / "signals.npy")).components_
     first, second = (np.load(folder / f"resumed-{rank}.npy") for rank in range(2))

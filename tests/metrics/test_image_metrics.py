@@ -3,12 +3,7 @@ over batches and processes; LPIPS and FID with networks in the published formats
 
 import json
 import math
-import os
-import socket
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +13,7 @@ from sparsefast.images import metrics as single
 from sparsefast.metrics.image_metrics import GenerationMetrics, ImageMetrics
 from tests.metrics import process_script
 from tests.metrics.pictures import pieces, spoiled
+from tests.two_processes import run_two
 
 PLAIN = ("mse", "mae", "psnr", "ssim")
 
@@ -129,28 +125,8 @@ def test_two_processes_measure_what_one_does(tmp_path):
     images = pieces(13, 24)
     others = spoiled(images, 0.1)
     torch.save((images, others), tmp_path / "images.pt")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    root = Path(process_script.__file__).parents[2]
-    variables = os.environ | {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
-    }  # fmt: skip
-    running = [
-        subprocess.Popen(
-            [sys.executable, process_script.__file__, str(tmp_path)],
-            env=variables | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        for process in running:
-            assert process.wait(100) == 0, process.stderr.read()
-            assert "Warning" not in process.stderr.read()
-    finally:
-        for process in running:
-            process.kill()
+    for done in run_two(process_script.__file__, str(tmp_path)):
+        assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr
     first, second = (json.loads((tmp_path / f"found-{rank}.json").read_text()) for rank in range(2))
     assert first == second
     whole = measured(images, others)

@@ -1,45 +1,20 @@
 """Two processes with a half of each batch get what one gets that has the whole."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from sparsefast.nn import processes
 from tests.nn import process_script
 from tests.nn.process_script import layers, trained
+from tests.two_processes import run_two
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What each of the two processes found."""
     folder = tmp_path_factory.mktemp("processes")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    root = str(Path(process_script.__file__).parents[2])
-    variables = os.environ | {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
-    }  # fmt: skip
-    running = [
-        subprocess.Popen(
-            [sys.executable, process_script.__file__, str(folder)],
-            env=variables | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        for process in running:
-            _, errors = process.communicate(timeout=100)
-            assert process.returncode == 0, errors
-    finally:
-        for process in running:
-            process.kill()
+    for done in run_two(process_script.__file__, str(folder)):
+        assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
