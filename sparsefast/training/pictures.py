@@ -11,7 +11,7 @@ from sparsefast.data.values import to_uint8
 from sparsefast.images import contact_sheet
 
 # Pictures with fewer pixels a side are enlarged by whole numbers to about this.
-_SIDE = 96
+_SIDE = 128
 
 
 def picture_grid(rows: dict[str, Tensor]) -> np.ndarray:

@@ -214,7 +214,7 @@ def test_held_out_pictures_go_through_without_photographs(runs, tmp_path, capsys
     out = tmp_path / "grid.png"
     assert main(["reconstruct", "model=dlvae", f"out={runs}", "--n", "3", "--out", str(out)]) == 0
     assert "the mean of these 3" in capsys.readouterr().out
-    assert np.asarray(Image.open(out)).shape[1] == 3 * 96 + 2 * 8
+    assert np.asarray(Image.open(out)).shape[1] == 3 * 128 + 2 * 8
     photo = tmp_path / "photo.png"
     write(photo, Picture(photos()["coffee"][:32, :32].copy()))
     assert "write" in failed(capsys, "reconstruct", photo, "--run", runs / "dlvae", "--out", photo)

@@ -83,7 +83,7 @@ def test_everything_is_in_the_folder(tmp_path):
     assert "finished" in (folder / "log.txt").read_text()
     for step in (4, 8, 12):
         with Image.open(folder / "samples" / f"step-{step:07d}.png") as picture:
-            assert picture.size[0] >= 2 * 96
+            assert picture.size[0] >= 2 * 128
     (row,) = summary(tmp_path)
     assert row["run"] == folder.name and row["seed"] == "3" and float(row["val/psnr"]) == lines[-1]["val/psnr"]
     # What TensorBoard shows is what is in the file.
