@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
-import resource
 import signal
 import sys
 import threading
@@ -211,17 +211,22 @@ def fit(
 def rates(journal: Journal, segments: Segments, device: torch.device) -> dict[str, float]:
     """Images a second of the steps and of the loader, and the most memory that was used, in MiB."""
     whole = journal.whole
-    peak = (
-        torch.cuda.max_memory_allocated(device)
-        if device.type == "cuda"
-        # In kilobytes, but on macOS in bytes.
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    )
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident_peak()
     return {
         "images_per_second": whole.images_per_second,
         "waiting_for_data": segments.waited / max(whole.seconds, segments.waited, 1e-9),
         "peak_memory_mib": peak / 2**20,
     }
+
+
+def _resident_peak() -> float:
+    """The most memory that this process has had, in bytes; nan where the system does not say."""
+    try:
+        resource: Any = importlib.import_module("resource")
+    except ImportError:  # on Windows
+        return math.nan
+    # In kilobytes, but on macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _drawing(data: Data, train: TrainConfig, seed: int, device: torch.device) -> Any:
