@@ -11,6 +11,10 @@ from sparsefast.commands.common import add_overrides, add_run, require_packages
 from sparsefast.images.commands import common
 from sparsefast.images.commands.common import say
 
+# Of a photograph that is put through at once, in pixels, and what is seen around it: more than the networks' receptive
+# fields, and a multiple of what their strides and patches divide a picture into.
+TILE, HALO = 1024, 64
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `sparsefast reconstruct`."""
@@ -53,8 +57,7 @@ def _photograph(trained: Any, file: str, out: str) -> None:
     from sparsefast.images import from_float, psnr, ssim, to_float, write
 
     picture = common.read_quietly(file)
-    pixels = to_float(picture.pixels)
-    found, numbers = _reconstructed(trained, pixels)
+    found, numbers = _in_tiles(trained, to_float(picture.pixels))
     result = picture.with_pixels(from_float(np.clip(found, 0, 1), picture.pixels.dtype))
     scale = picture.full_scale
     lines = common.describe("photo", file, picture)
@@ -64,6 +67,21 @@ def _photograph(trained: Any, file: str, out: str) -> None:
     lines += [(name.replace("_", " "), f"{value:.4g}") for name, value in numbers.items()]
     left_out = write(out, result)
     say([*lines, *(("note", note) for note in left_out), ("written", out)])
+
+
+def _in_tiles(trained: Any, pixels: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """The same with the memory of a tile."""
+    from sparsefast.images import apply_tiled
+
+    numbers: dict[str, float] = {}
+
+    def through(tile: np.ndarray) -> np.ndarray:
+        found, said = _reconstructed(trained, tile)
+        if not numbers:  # rates, which are those of every tile
+            numbers.update(said)
+        return found
+
+    return apply_tiled(through, pixels, TILE, HALO), numbers
 
 
 def _reconstructed(trained: Any, pixels: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:

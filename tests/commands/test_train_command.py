@@ -210,6 +210,19 @@ def test_photographs_of_any_size_and_kind_go_through(runs, tmp_path, model, kind
     assert ("bits per pixel" in said) == (model != "denoiser")
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_tiles_leave_no_seam(runs, tmp_path, model, monkeypatch):
+    photo = tmp_path / "photo.png"
+    write(photo, Picture(np.ascontiguousarray(photos()["coffee"][:200, :300])))
+    found = []
+    for tile in (1024, 128):
+        monkeypatch.setattr("sparsefast.commands.reconstruct.TILE", tile)
+        out = tmp_path / f"{tile}.png"
+        assert main(["reconstruct", str(photo), "--run", str(runs / model), "--out", str(out)]) == 0
+        found.append(read(out).pixels.astype(int))
+    assert np.abs(found[0] - found[1]).max() <= 1  # rounding to 8 bits
+
+
 def test_held_out_pictures_go_through_without_photographs(runs, tmp_path, capsys):
     out = tmp_path / "grid.png"
     assert main(["reconstruct", "model=dlvae", f"out={runs}", "--n", "3", "--out", str(out)]) == 0
