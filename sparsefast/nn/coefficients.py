@@ -1,4 +1,4 @@
-"""The uniform quantiser of sparse coefficients, and the scale that it follows."""
+"""The uniform quantiser of sparse coefficients, and the scale that quantisers follow."""
 
 from __future__ import annotations
 
@@ -12,42 +12,30 @@ from sparsefast.nn.processes import largest
 _DECAY = 0.99
 
 
-class CoefficientQuantizer(nn.Module):
-    """Coefficients rounded to 2^bits - 1 levels that are evenly spread over [-scale, scale].
-
-        q(v) = step * round(clamp(v, -scale, scale) / step),      step = scale / (2^(bits - 1) - 1)
-
-    |q(v) - v| <= step / 2 for |v| <= scale. Zero is a level, so that a signal with fewer atoms can be told too; that
-    leaves one of the 2^bits words unused. The scale is the largest |coefficient| of the training calls, and falls by 1%
-    a call until one exceeds it. While it is zero, nothing is rounded.
-
-    Parameters
-    ----------
-    bits : int
-        2 to 16.
+class FollowedScale(nn.Module):
+    """Base of the quantisers of coefficients: their scale is the largest |coefficient| of the training calls, and falls
+    by 1% a call until one exceeds it.
 
     Attributes
     ----------
     scale : buffer, a tensor ()
+        Zero until there was a coefficient.
     """
 
     scale: Tensor
 
-    def __init__(self, bits: int, owner: str = "CoefficientQuantizer") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.bits = check_whole(owner, "coefficient_bits", bits, 2, 16)
         self.register_buffer("scale", torch.zeros(()))
 
     @property
-    def step(self) -> Tensor:
-        """The distance of two levels, a tensor ()."""
-        return self.scale / (2 ** (self.bits - 1) - 1)
+    def bits_each(self) -> float:
+        """Bits for one coefficient, without entropy coding."""
+        raise NotImplementedError
 
     def forward(self, values: Tensor) -> Tensor:
         """The levels nearest to values of any shape, of their dtype. No gradient: see `straight_through`."""
-        scale, step = self.scale.to(values.dtype), self.step.to(values.dtype)
-        rounded = torch.round(torch.clamp(values, -scale, scale) / step) * step
-        return torch.where(scale > 0, rounded, values)
+        raise NotImplementedError
 
     @torch.no_grad()
     def follow(self, values: Tensor) -> None:
@@ -61,3 +49,36 @@ class CoefficientQuantizer(nn.Module):
         """Forget the scale, and take that of these coefficients."""
         self.scale.zero_()
         self.follow(values)
+
+
+class CoefficientQuantizer(FollowedScale):
+    """Coefficients rounded to 2^bits - 1 levels that are evenly spread over [-scale, scale].
+
+        q(v) = step * round(clamp(v, -scale, scale) / step),      step = scale / (2^(bits - 1) - 1)
+
+    |q(v) - v| <= step / 2 for |v| <= scale. Zero is a level, so that a signal with fewer atoms can be told too; that
+    leaves one of the 2^bits words unused. While the scale is zero, nothing is rounded.
+
+    Parameters
+    ----------
+    bits : int
+        2 to 16.
+    """
+
+    def __init__(self, bits: int, owner: str = "CoefficientQuantizer") -> None:
+        super().__init__()
+        self.bits = check_whole(owner, "coefficient_bits", bits, 2, 16)
+
+    @property
+    def bits_each(self) -> float:
+        return self.bits
+
+    @property
+    def step(self) -> Tensor:
+        """The distance of two levels, a tensor ()."""
+        return self.scale / (2 ** (self.bits - 1) - 1)
+
+    def forward(self, values: Tensor) -> Tensor:
+        scale, step = self.scale.to(values.dtype), self.step.to(values.dtype)
+        rounded = torch.round(torch.clamp(values, -scale, scale) / step) * step
+        return torch.where(scale > 0, rounded, values)

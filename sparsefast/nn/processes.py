@@ -16,6 +16,11 @@ def count() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """Which of them this one is: 0 without a group."""
+    return dist.get_rank() if count() > 1 else 0
+
+
 def total(x: Tensor) -> Tensor:
     """The sum of x over all processes, a new tensor where there are several; x itself where there is one."""
     return _reduced(x, dist.ReduceOp.SUM) if count() > 1 else x

@@ -22,7 +22,7 @@ def vector_bits(n_codes: int) -> float:
     return math.log2(n_codes)
 
 
-def sparse_bits(n_atoms: int, n_nonzero: int, coefficient_bits: int | None) -> float:
+def sparse_bits(n_atoms: int, n_nonzero: int, coefficient_bits: float | None) -> float:
     """Bits for a signal of n_nonzero of n_atoms atoms: log2 C(K, s) for which they are, and s * coefficient_bits.
 
     A signal of fewer atoms is filled up with coefficients of zero. coefficient_bits=None stands for the 32 of float32.

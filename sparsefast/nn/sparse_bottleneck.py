@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, normalize
@@ -10,7 +12,7 @@ import sparsefast
 from sparsefast.nn import rates
 from sparsefast.nn.arguments import check_choice, check_number, check_whole
 from sparsefast.nn.bottleneck import CANDIDATES, Bottleneck
-from sparsefast.nn.coefficients import CoefficientQuantizer
+from sparsefast.nn.coefficients import CoefficientQuantizer, FollowedScale
 from sparsefast.nn.kmeans import kmeans
 from sparsefast.nn.revival import worst_signals
 from sparsefast.ops.straight_through import straight_through
@@ -83,6 +85,9 @@ class SparseBottleneck(Bottleneck):
     Vinyals, K. Kavukcuoglu, "Neural discrete representation learning", NeurIPS 2017, equation 3.
     """
 
+    dictionary: Tensor
+    coefficients: FollowedScale | None
+
     def __init__(
         self,
         num_embeddings: int,
@@ -100,7 +105,7 @@ class SparseBottleneck(Bottleneck):
         revive_below: float = 0.1,
     ) -> None:
         super().__init__(num_embeddings, embedding_dim, commitment_cost, patch_size, revive_every, revive_below)
-        owner, most = "SparseBottleneck", min(self.num_embeddings, self.n_features)
+        owner, most = type(self).__name__, min(self.num_embeddings, self.n_features)
         self.sparsity_level = check_whole(owner, "sparsity_level", sparsity_level, 1, most)
         self.dictionary_weight = check_number(owner, "dictionary_weight", dictionary_weight, 0)
         self.normalize_atoms = check_flag(owner, "normalize_atoms", normalize_atoms)
@@ -139,16 +144,15 @@ class SparseBottleneck(Bottleneck):
         if self.training and self.revive_every:
             self._begin_training_call(signals)
         atoms = self.atoms
-        if self.gradient == "implicit":
-            code = self._coded(self._solve(signals, atoms))
-        else:
-            with torch.no_grad():
-                code = self._coded(self._solve(signals, atoms))
+        with nullcontext() if self.gradient == "implicit" else torch.no_grad():
+            solved = self._solve(signals, atoms)
+            code = self._coded(solved)
         # Here coefficients are constants, with either gradient. Through the coder this term would go to z as well: by
         # nothing where they are the least squares fit, and away from the reconstruction where they are not.
-        reconstruction = _with_values(code, code.values.detach()).decode(atoms)
+        reconstruction = with_values(code, code.values.detach()).decode(atoms)
         loss = self.commitment_cost * mse_loss(signals, reconstruction.detach())
         loss = loss + self.dictionary_weight * mse_loss(reconstruction, signals.detach())
+        loss = self._with_rounding_loss(loss, signals, atoms, solved, reconstruction)
         if self.training:
             with torch.no_grad():
                 self._count(code)
@@ -187,7 +191,7 @@ class SparseBottleneck(Bottleneck):
 
     @property
     def bits_per_site(self) -> float:
-        bits = None if self.coefficients is None else self.coefficients.bits
+        bits = None if self.coefficients is None else self.coefficients.bits_each
         return rates.sparse_bits(self.num_embeddings, self.sparsity_level, bits)
 
     def _table(self) -> Tensor:
@@ -209,7 +213,13 @@ class SparseBottleneck(Bottleneck):
             if not self.quantize_in_training:
                 return code
         values = straight_through(code.values, self.coefficients(code.values))
-        return _with_values(code, values)
+        return with_values(code, values)
+
+    def _with_rounding_loss(
+        self, loss: Tensor, signals: Tensor, atoms: Tensor, solved: SparseCode, reconstruction: Tensor
+    ) -> Tensor:
+        """The loss with what rounding the coefficients of `solved` is to add to it."""
+        return loss
 
     def _revive(self, signals: Tensor, min_use: Tensor) -> Tensor:
         atoms = self.atoms
@@ -230,7 +240,8 @@ class SparseBottleneck(Bottleneck):
         return at
 
 
-def _with_values(code: SparseCode, values: Tensor) -> SparseCode:
+def with_values(code: SparseCode, values: Tensor) -> SparseCode:
+    """A code with other coefficients on its atoms."""
     return SparseCode._make(code.indices, values, code.counts, code.status, code.n_atoms)
 
 
@@ -240,4 +251,4 @@ def check_flag(owner: str, name: str, value: bool) -> bool:
     return value
 
 
-__all__ = ["GRADIENTS", "SOLVERS", "SparseBottleneck"]
+__all__ = ["GRADIENTS", "SOLVERS", "SparseBottleneck", "check_flag", "with_values"]

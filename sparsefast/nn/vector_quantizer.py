@@ -14,6 +14,7 @@ from sparsefast.nn.kmeans import kmeans
 from sparsefast.nn.processes import total
 from sparsefast.nn.revival import farthest_first, worst_signals
 from sparsefast.nn.sums import sums_by_code
+from sparsefast.nn.tokens import check_image, check_range, check_tokens
 from sparsefast.ops.straight_through import straight_through
 
 # Laplace smoothing of the counts: codes that have next to none are not divided by zero.
@@ -134,6 +135,33 @@ class VectorQuantizer(Bottleneck):
         `size` is (H, W), by default all that the sites cover.
         """
         return self._to_latent(embedding(indices, self.codebook), size)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many different tokens there are: K."""
+        return self.num_embeddings
+
+    @property
+    def tokens_per_site(self) -> int:
+        """1."""
+        return 1
+
+    @torch.no_grad()
+    def encode_to_indices(self, z: Tensor) -> tuple[Tensor, int, int]:
+        """The codes of a latent (B, C, H, W) as sequences (B, H' * W'), int64, row by row, with H' and W'; nothing is
+        learned. TypeError or ValueError if z is no such tensor."""
+        check_image("VectorQuantizer", z)
+        indices = sparsefast.nearest_code(self._signals(z), self.codebook).indices
+        return indices.flatten(1), indices.shape[1], indices.shape[2]
+
+    def decode_from_indices(self, indices: Tensor, H: int, W: int, size: tuple[int, int] | None = None) -> Tensor:
+        """The quantised latent (B, C, H p, W p) of sequences (B, H * W), cut to `size` (height, width) where given.
+
+        TypeError or ValueError if they are not of that shape, or name a code that there is not.
+        """
+        indices = check_tokens("VectorQuantizer", indices, H, W, 1)
+        check_range("VectorQuantizer", indices, "codes", 0, self.num_embeddings)
+        return self.decode(indices.reshape(len(indices), H, W), size)
 
     @torch.no_grad()
     def initialize(self, z: Tensor, seed: int = 0) -> None:

@@ -2,7 +2,7 @@
 
 import torch
 
-from sparsefast.nn import SparseBottleneck, VectorQuantizer
+from sparsefast.nn import HybridBottleneck, KSVDBottleneck, SparseBottleneck, VectorQuantizer
 
 K, C = 32, 6
 BOTTLENECKS = {
@@ -10,6 +10,11 @@ BOTTLENECKS = {
     "vq by gradient": lambda **options: VectorQuantizer(K, C, **{"decay": 0, **options}),
     "dl": lambda **options: SparseBottleneck(K, C, **{"sparsity_level": 3, **options}),
     "dl implicit": lambda **options: SparseBottleneck(K, C, **{"sparsity_level": 3, "gradient": "implicit", **options}),
+    "ksvd": lambda **options: KSVDBottleneck(K, C, **{"sparsity_level": 3, **options}),
+    "ksvd online": lambda **options: KSVDBottleneck(
+        K, C, **{"sparsity_level": 3, "ksvd_iterations": 0, "use_online_learning": True, **options}
+    ),
+    "hybrid": lambda **options: HybridBottleneck(K, C, **{"sparsity_level": 3, **options}),
 }
 
 

@@ -1,14 +1,15 @@
-"""What both bottlenecks promise alike."""
+"""What all bottlenecks promise alike."""
 
 import copy
 import io
+import math
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sparsefast.nn import SparseBottleneck, VectorQuantizer
+from sparsefast.nn import HybridBottleneck, KSVDBottleneck, SparseBottleneck, VectorQuantizer
 from tests.nn.helper import BOTTLENECKS, C, K, built, latent
 
 every = pytest.mark.parametrize("name", BOTTLENECKS)
@@ -108,7 +109,8 @@ def test_a_checkpoint_goes_on_as_the_run_that_it_is_of(name):
 @pytest.mark.parametrize("training", [True, False])
 def test_forward_compiles_to_one_graph_where_nothing_is_revived(name, training):
     layer, theirs = (built(name, revive_every=0).train(training) for _ in range(2))
-    compiled = torch.compile(theirs, fullgraph=True, backend="aot_eager")
+    whole = not (training and name == "ksvd online")  # whose statistics are gathered outside
+    compiled = torch.compile(theirs, fullgraph=whole, backend="aot_eager")
     for step in range(2):
         z, other = latent(seed=step).requires_grad_(), latent(seed=step).requires_grad_()
         (out, loss, code), (their_out, their_loss, their_code) = layer(z), compiled(other)
@@ -146,13 +148,28 @@ OPTIONS = {
         dict(coefficient_bits=3), dict(coefficient_bits=None), dict(quantize_in_training=True), dict(revive_every=2),
         dict(revive_every=2, revive_below=0.5),
     ],
+    "ksvd": [
+        dict(sparsity_level=2), dict(commitment_cost=0.5), dict(normalize_atoms=False), dict(patch_size=2),
+        dict(ksvd_iterations=2), dict(ksvd_iterations=0), dict(ksvd_iterations=0, dictionary_weight=2.0),
+        dict(ksvd_method="exact"), dict(coefficient_bits=3), dict(coefficient_bits=None),
+        dict(quantize_in_training=True), dict(revive_every=2), dict(revive_every=2, revive_below=0.5),
+    ],
+    "ksvd online": [
+        dict(dict_learning_rate=0.5), dict(normalize_atoms=False), dict(use_online_learning=False),
+        dict(sparsity_level=2), dict(patch_size=2), dict(coefficient_bits=3), dict(revive_every=2),
+    ],
+    "hybrid": [
+        dict(sparsity_level=2), dict(commitment_cost=0.5), dict(dictionary_weight=2.0), dict(normalize_atoms=False),
+        dict(patch_size=2), dict(gradient="implicit"), dict(coefficient_bins=15), dict(mu=100.0),
+        dict(quantisation_weight=1.0), dict(revive_every=2), dict(revive_every=2, revive_below=0.5),
+    ],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "options"), [(name, o) for name in OPTIONS for o in OPTIONS[name]], ids=str)
 def test_every_option_changes_what_is_computed(name, options):
     less = {"revive_every": 0, **options}
-    less.pop("revive_below" if "revive_below" in options else next(iter(options)))
+    less.pop(next(reversed(options)))
     # Norms other than 1, which normalising changes.
     layers = [built(name, **given) for given in ({"revive_every": 0, **less}, {"revive_every": 0, **options})]
     for layer in layers:
@@ -185,6 +202,19 @@ REFUSED = [
     (SparseBottleneck, dict(coefficient_bits=1)),
     (SparseBottleneck, dict(coefficient_bits=17)),
     (SparseBottleneck, dict(quantize_in_training="yes")),
+    (KSVDBottleneck, dict(sparsity_level=0)),
+    (KSVDBottleneck, dict(ksvd_iterations=-1)),
+    (KSVDBottleneck, dict(use_online_learning=1)),
+    (KSVDBottleneck, dict(dict_learning_rate=-0.1)),
+    (KSVDBottleneck, dict(dict_learning_rate=1.5)),
+    (KSVDBottleneck, dict(ksvd_method="qr")),
+    (KSVDBottleneck, dict(coefficient_bits=1)),
+    (HybridBottleneck, dict(coefficient_bins=1)),
+    (HybridBottleneck, dict(coefficient_bins=64)),
+    (HybridBottleneck, dict(mu=0)),
+    (HybridBottleneck, dict(mu=float("inf"))),
+    (HybridBottleneck, dict(quantisation_weight=-1.0)),
+    (HybridBottleneck, dict(gradient="none")),
 ]
 
 
@@ -215,3 +245,5 @@ def test_bits_per_site():
     assert built("vq").bits_per_site == 5
     assert built("dl", sparsity_level=1, coefficient_bits=8).bits_per_site == pytest.approx(13)
     assert built("dl", sparsity_level=1, coefficient_bits=None).bits_per_site == pytest.approx(37)
+    assert built("ksvd", sparsity_level=1, coefficient_bits=8).bits_per_site == pytest.approx(13)
+    assert built("hybrid", sparsity_level=1, coefficient_bins=3).bits_per_site == pytest.approx(5 + math.log2(3))
