@@ -186,7 +186,7 @@ def test_samples_are_pictures_of_the_seed(runs, tmp_path, capsys):
         )
     a, b, c = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "abc")
     assert np.array_equal(a, b) and not np.array_equal(a, c)
-    assert "model vqvae does not make pictures" in failed(
+    assert "model vqvae makes no pictures by itself" in failed(
         capsys, "sample", "--run", runs / "vqvae", "--out", tmp_path / "d.png"
     )
     assert "--n 0 must be" in failed(capsys, "sample", "--run", runs / "denoiser", "--n", "0")

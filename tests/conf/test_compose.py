@@ -11,23 +11,28 @@ from sparsefast.data.config import CONFIGS
 from sparsefast.pipelines import MODELS, config_class
 
 
+# What a choice has no default for.
+NEEDED = {"prior": {"autoencoder": "a"}, "folder": {"root": "/tmp"}}
+
+
+def words_for(group, name):
+    return [f"{group}={name}", *(f"{group}.{key}={value}" for key, value in NEEDED.get(name, {}).items())]
+
+
 def test_every_model_and_data_set_has_a_file_and_is_composed_to_its_defaults():
     assert choices("model") == sorted(MODELS)
     assert choices("data") == sorted(CONFIGS)
     for model in MODELS:
-        assert compose([f"model={model}"]).model == config_class(model)()
+        assert compose(words_for("model", model)).model == config_class(model)(**NEEDED.get(model, {}))
     for data, keys in CONFIGS.items():
-        needed = ["data.root=/tmp"] if data == "folder" else []
-        found = compose([f"data={data}", *needed]).data
-        assert type(found) is keys and found == (keys(root="/tmp") if needed else keys())
+        found = compose(words_for("data", data)).data
+        assert type(found) is keys and found == keys(**NEEDED.get(data, {}))
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_choice_says_its_name(group):
     for name in choices(group):
-        words = [f"{group}={name}"] + (["data.root=/tmp"] if name == "folder" else [])
-        if name != "gpu":  # asks for a device that is not on every machine, which composing does not
-            assert getattr(compose(words), group).name == name
+        assert getattr(compose(words_for(group, name)), group).name == name
     assert compose(["train=gpu"]).train.precision == "bf16"
 
 

@@ -91,6 +91,12 @@ class LASERTask(Task):
         y, _, _ = self.autoencoder(x)
         return {"held out": x, "reconstruction": y, "error, twice": (2 * (y - x).abs() - 1).clamp(-1, 1)}
 
+    def sample(self, n: int, seed: int) -> Tensor:
+        raise ValueError(
+            f"model {self.config.name} makes no pictures by itself: train model=prior with "
+            "model.autoencoder=RUN, the run of a vqvae or hybridvae, and sample that"
+        )
+
     def reconstruct(self, images: Tensor) -> tuple[Tensor, dict[str, float]]:
         y, _, codes = self.autoencoder(images)
         sites = codes[0].numel() if isinstance(codes, Tensor) else int(codes.counts[0].numel())
