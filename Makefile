@@ -15,7 +15,8 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/$(DEMO_BUILD)
-	@$(BIN)/sparsefast demo
+	@$(BIN)/sparsefast info
+	@$(BIN)/sparsefast demo --report demo
 
 test: $(VENV)/built
 	@$(PYTEST)

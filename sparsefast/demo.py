@@ -101,6 +101,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the noise that is added and taken out, in grey levels of 256; 0: none (default: %(default)s)",
     )
 
+    parser.add_argument(
+        "--report",
+        metavar="FOLDER",
+        help="also inpaint, train a small model on photographs (two minutes), and write FOLDER/report.html",
+    )
+
 
 class Denoised(NamedTuple):
     """What denoising made of a noisy crop of a photograph; all (height, width, n_channels), 0 to 1."""
@@ -181,5 +187,12 @@ def run(args: argparse.Namespace) -> int:
         height, width = found.truth.shape[:2]
         print(f"denoised         {width} x {height} of it, K-SVD, sigma {args.sigma:g}, {found.seconds:.1f} s")
         print(f"PSNR             {before:.2f} dB before and {after:.2f} dB after")
-    print(f"written          {out}")
+    print(f"written          {out}", flush=True)
+    if args.report is not None:
+        from sparsefast.commands.common import require_packages
+        from sparsefast.demo_report.build import build
+
+        require_packages()
+        colours = truth if truth.shape[2] == 3 else np.repeat(truth, 3, axis=2)
+        print(f"written          {build(Path(args.report), name, colours)}")
     return 0

@@ -10,7 +10,6 @@ from sparsefast.conf.run_config import GROUPS
 from sparsefast.data.config import CONFIGS
 from sparsefast.pipelines import MODELS, config_class
 
-
 # What a choice has no default for.
 NEEDED = {"prior": {"autoencoder": "a"}, "folder": {"root": "/tmp"}}
 
