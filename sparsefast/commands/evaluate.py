@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     trained = load_trained(args)
     config, task, device = trained.config, trained.task, trained.device
+    task.prepare(config.train, max(1, trained.step))
     held_out = open_set(config.data, "held-out")
     if held_out.image_shape[0] != task.image_shape[0]:
         raise ValueError(

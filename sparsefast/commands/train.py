@@ -166,7 +166,9 @@ def _opened(config: Any) -> Any:
     find_weights(config.train.weights)
     data = Data(config.data, open_set(config.data, "train"), open_set(config.data, "held-out"))
     task = make_task(config.model, data.train.image_shape, config.seed)
-    return data, task, plan(config.train, config.data.batch_size, len(data.train))
+    steps = plan(config.train, config.data.batch_size, len(data.train))
+    task.prepare(config.train, steps.total)
+    return data, task, steps
 
 
 def _fit(config: Any, folder: Any, checkpoint: Any) -> int:

@@ -76,7 +76,7 @@ def test_everything_is_in_the_folder(tmp_path):
     lines = curve(folder)
     assert [line["step"] for line in lines if "train/loss" in line] == list(range(1, 13))
     assert [line["step"] for line in lines if "val/psnr" in line] == [4, 8, 12]
-    for key in ("train/recon_loss", "train/bottleneck_loss", "train/psnr", "train/sparsity"):
+    for key in ("train/recon_loss", "train/dl_loss", "train/psnr", "train/sparsity"):
         assert all(np.isfinite(losses(folder, key)))
     assert (folder / "metrics.csv").read_text().splitlines()[0].startswith("step,epoch,seconds,train/loss")
     assert list((folder / "tensorboard").glob("events.out.tfevents.*"))

@@ -26,6 +26,9 @@ class AutoencoderConfig:
     commitment_cost: float = 0.25  # weight of the loss that holds the encoder to the codes, at least 0
     recon_weight: float = 1.0  # weight of the mean squared error of the images in [-1, 1], at least 0
     bottleneck_weight: float = 1.0  # weight of the bottleneck's own loss, at least 0
+    perceptual_weight: float = 0.0  # weight of LPIPS, which needs a file of network weights, at least 0; 0: without it
+    mr_dct_weight: float = 0.0  # weight of the difference of the DCT's magnitudes at 3 resolutions, at least 0
+    mr_gradient_weight: float = 0.0  # weight of the difference of the edges' strengths at 3 resolutions, at least 0
     learning_rate: float = 2e-3  # of the optimiser, above 0
     init: str = "kmeans"  # where the codes start: at k-means centres of the first latents, or random
     revive_every: int = 100  # training steps between searches for dead codes, which start anew; 0: never
@@ -67,6 +70,9 @@ class AutoencoderConfig:
             "commitment_cost": 0,
             "recon_weight": 0,
             "bottleneck_weight": 0,
+            "perceptual_weight": 0,
+            "mr_dct_weight": 0,
+            "mr_gradient_weight": 0,
             "revive_every": 0,
             "revive_below": 0,
         }
@@ -102,6 +108,7 @@ class DLVAEConfig(AutoencoderConfig):
     patch_size: int = 2
     sparsity_level: int = 2  # atoms for a signal, 1 to the smaller of num_embeddings and embedding_dim * patch_size^2
     dictionary_weight: float = 1.0  # weight of the loss that moves the atoms to the signals, at least 0
+    coherence_weight: float = 0.0  # weight of the mean squared cosine of two atoms, at least 0: they keep apart
     normalize_atoms: bool = True  # use the atoms scaled to unit norm
     sparse_solver: str = "omp"  # omp, iht or topk
     gradient: str = "ste"  # of the codes: ste (the identity) or implicit (exact on the atoms that were selected)
@@ -113,8 +120,9 @@ class DLVAEConfig(AutoencoderConfig):
         most = min(self.num_embeddings, self.n_features)
         if not 1 <= self.sparsity_level <= most:
             self._refuse("sparsity_level", f"must be 1 to {most}, the smaller of the number of atoms and of features")
-        if self.dictionary_weight < 0:
-            self._refuse("dictionary_weight", "must be at least 0")
+        for key in ("dictionary_weight", "coherence_weight"):
+            if getattr(self, key) < 0:
+                self._refuse(key, "must be at least 0")
         self._check_choice("sparse_solver", ("omp", "iht", "topk"))
         self._check_choice("gradient", ("ste", "implicit"))
         if self.coefficient_bits is not None and not 2 <= self.coefficient_bits <= 16:

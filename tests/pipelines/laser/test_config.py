@@ -16,8 +16,8 @@ def test_keys_that_mean_nothing_to_a_bottleneck_are_not_its_keys():
     vq, dl = ({field.name for field in fields(config)} for config in (VQVAEConfig, DLVAEConfig))
     assert vq - dl == {"decay"}
     assert dl - vq == {
-        "sparsity_level", "dictionary_weight", "normalize_atoms", "sparse_solver", "gradient", "coefficient_bits",
-        "quantize_in_training",
+        "sparsity_level", "dictionary_weight", "coherence_weight", "normalize_atoms", "sparse_solver", "gradient",
+        "coefficient_bits", "quantize_in_training",
     }  # fmt: skip
 
 
@@ -35,12 +35,14 @@ def test_they_are_structured_configs_of_omegaconf():
 REFUSED = [
     dict(num_hiddens=0), dict(num_hiddens=33), dict(num_residual_blocks=-1), dict(num_residual_hiddens=0),
     dict(num_embeddings=1), dict(embedding_dim=0), dict(patch_size=0), dict(commitment_cost=-1.0),
+    dict(perceptual_weight=-1.0), dict(mr_dct_weight=-1.0), dict(mr_gradient_weight=-1.0),
     dict(recon_weight=-0.1), dict(bottleneck_weight=float("inf")), dict(learning_rate=0.0), dict(init="zeros"),
     dict(learning_rate=float("nan")), dict(revive_every=-1), dict(revive_below=1.0),
 ]  # fmt: skip
 OWN = [
     (VQVAEConfig, dict(decay=1.0)), (VQVAEConfig, dict(decay=-0.1)), (DLVAEConfig, dict(sparsity_level=0)),
     (DLVAEConfig, dict(sparsity_level=65)), (DLVAEConfig, dict(dictionary_weight=-1.0)),
+    (DLVAEConfig, dict(coherence_weight=-1.0)), (DLVAEConfig, dict(coherence_weight=float("nan"))),
     (DLVAEConfig, dict(sparse_solver="lasso")), (DLVAEConfig, dict(gradient="none")),
     (DLVAEConfig, dict(coefficient_bits=1)), (DLVAEConfig, dict(coefficient_bits=17)),
 ]  # fmt: skip
