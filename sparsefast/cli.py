@@ -22,6 +22,7 @@ _COMMANDS = {
     "eval": ("measure a trained model on held-out pictures", "sparsefast.commands.evaluate"),
     "sample": ("make new pictures with a trained model", "sparsefast.commands.sample"),
     "reconstruct": ("put photographs through a trained model", "sparsefast.commands.reconstruct"),
+    "plot": ("draw what a trained model has learned", "sparsefast.commands.plot"),
     "denoise": ("take the noise out of a photograph", "sparsefast.restore.commands.denoise"),
     "inpaint": ("fill in the missing pixels of a photograph", "sparsefast.restore.commands.inpaint"),
     "learn-dictionary": ("learn a dictionary of the patches of photographs", "sparsefast.patch_dictionaries.command"),

@@ -1,1 +1,1 @@
-"""`sparsefast train`, `eval`, `sample` and `reconstruct`."""
+"""`sparsefast train`, `eval`, `sample`, `reconstruct` and `plot`."""

@@ -76,6 +76,11 @@ class Task(LightningModule):
         """New pictures (n, C, H, W) in [-1, 1], a function of the seed."""
         raise ValueError(f"model {self.config.name} does not make pictures")
 
+    def figures(self, images: Tensor) -> dict[str, Any]:
+        """Figures of matplotlib about what the model has learned, by names for their files, from held-out pictures
+        (B, C, H, W) in [-1, 1]; in evaluation mode."""
+        return {}
+
     # What the platform does with it.
 
     def prepare(self, train: TrainConfig, total_steps: int) -> None:

@@ -156,6 +156,11 @@ class LASERTask(Task):
         bits = sites * self.autoencoder.bottleneck.bits_per_site
         return y, {"bits_per_pixel": bits / (images.shape[-1] * images.shape[-2])}
 
+    def figures(self, images: Tensor) -> dict[str, Any]:
+        from sparsefast.pipelines.laser.plots import figures
+
+        return figures(self.autoencoder, images)
+
 
 # Where it is not the name of the class.
 _BOTTLENECKS = {"VectorQuantizer": "vq", "SparseBottleneck": "dl"}
