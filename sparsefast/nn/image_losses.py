@@ -15,7 +15,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d, pad
+from torch.nn.functional import avg_pool2d
 
 LEVELS = 3
 # Of R, G and B: ITU-R BT.601.
@@ -117,10 +117,14 @@ def _luma(images: Tensor) -> Tensor:
 
 def _magnitude(x: Tensor) -> Tensor:
     """The Sobel magnitude of images (B, h, w), of the same shape."""
-    smooth, slope = x.new_tensor([1.0, 2.0, 1.0]), x.new_tensor([-1.0, 0.0, 1.0])
-    kernel = torch.outer(smooth, slope)
-    both = conv2d(pad(x[:, None], (1, 1, 1, 1), mode="replicate"), torch.stack([kernel, kernel.T])[:, None])
-    return (both.square().sum(dim=1) + _FLAT).sqrt()
+    # By shifts: twice as fast as a convolution here, and the gradient of torch's padding adds up in no fixed order on a
+    # GPU.
+    x = torch.cat([x[:, :1], x, x[:, -1:]], dim=1)
+    x = torch.cat([x[..., :1], x, x[..., -1:]], dim=2)
+    down = x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]
+    across = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
+    slopes = (down[..., 2:] - down[..., :-2], across[:, 2:] - across[:, :-2])
+    return (slopes[0].square() + slopes[1].square() + _FLAT).sqrt()
 
 
 @functools.lru_cache(maxsize=64)
