@@ -79,9 +79,9 @@ def test_the_map_of_indices_is_that_of_the_codes():
 
 def test_the_map_of_sparse_codes_is_their_l1_norm_without_its_extremes():
     _, x, _, _, _, codes = seen("dlvae")
-    sums = codes.to_dense().abs().sum(-1)[:8].numpy()
+    sums = codes.to_dense().abs().sum(-1)[:8].double().numpy()
     low, high = np.percentile(sums, [1, 99])
-    assert sums.min() < low < high < sums.max()
+    assert low < high < sums.max()  # at the other end several sums of rounded coefficients may be the least
     rows = panels(plots.code_maps(x, codes, 32), 2)
     for i in range(8):
         np.testing.assert_allclose(drawn(rows[1, i]), np.clip(sums[i], low, high), rtol=1e-5)
