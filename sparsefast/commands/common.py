@@ -26,7 +26,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--run",
         dest="trained",
         metavar="PATH",
-        help="folder of a run, or a .safetensors file in it (default: the newest run below `out` of model= and data=)",
+        help="folder of a run, or a .safetensors or .ckpt file in it (default: the newest run below `out` of model= "
+        "and data=)",
     )
 
 

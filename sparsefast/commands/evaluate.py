@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         lines.append(("data", f"{config.data.name}, {len(held_out)} held-out images in {seconds:.1f} s"))
         say([*lines, *table({name.removeprefix("val/"): value for name, value in found.items()})])
     row = {
-        "run": trained.path.parent.name,
+        "run": trained.folder.name,
         "model": config.model.name,
         "data": config.data.name,
         "seed": config.seed,
@@ -56,5 +56,5 @@ def run(args: argparse.Namespace) -> int:
         "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
         **found,
     }
-    append_summary(trained.path.parent.parent, row)
+    append_summary(trained.folder.parent, row)
     return 0

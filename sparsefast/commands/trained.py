@@ -20,6 +20,11 @@ class Trained:
     step: int
     device: Any
 
+    @property
+    def folder(self) -> Path:
+        """Of the run that the file is in."""
+        return self.path.parent.parent if self.path.parent.name == "checkpoints" else self.path.parent
+
 
 def load_trained(args: argparse.Namespace) -> Trained:
     """What `--run` and the overrides name.
@@ -34,11 +39,11 @@ def load_trained(args: argparse.Namespace) -> Trained:
     from sparsefast.conf.compose import compose
     from sparsefast.pipelines import MODELS, make_task
     from sparsefast.training import group
-    from sparsefast.training.checkpoints import load_weights, put_weights
+    from sparsefast.training.checkpoints import put_weights, read_weights, weights_file
 
     given = key_values(args.overrides)
-    path = _weights_file(Path(args.trained)) if args.trained else _newest(given)
-    weights, about = load_weights(path)
+    path = weights_file(args.trained) if args.trained else _newest(given)
+    weights, about = read_weights(path)
     kept = about["config"]
     model = kept["model"]["name"]
     if model not in MODELS:
@@ -54,14 +59,6 @@ def load_trained(args: argparse.Namespace) -> Trained:
     put_weights(task, weights, path)
     device = group.device(config.train.accelerator)
     return Trained(task.to(device).eval(), config, path, int(about["step"]), device)
-
-
-def _weights_file(path: Path) -> Path:
-    if path.is_dir():
-        path = path / "weights.safetensors"
-        if not path.exists():
-            raise ValueError(f"{path.parent} holds no weights.safetensors: it is no run, or has no checkpoint yet")
-    return path
 
 
 def _newest(given: dict[str, str]) -> Path:

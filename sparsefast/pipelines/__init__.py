@@ -14,6 +14,8 @@ from typing import Any
 MODELS = {
     "denoiser": ("denoiser.config:DenoiserConfig", "denoiser.task:DenoiserTask"),
     "dlvae": ("laser.config:DLVAEConfig", "laser.task:LASERTask"),
+    "hybridvae": ("laser.sparse_config:HybridConfig", "laser.task:LASERTask"),
+    "laser": ("laser.sparse_config:LASERConfig", "laser.task:LASERTask"),
     "prior": ("laser.prior_config:PriorConfig", "laser.prior_task:PriorTask"),
     "vqvae": ("laser.config:VQVAEConfig", "laser.task:LASERTask"),
 }

@@ -87,6 +87,43 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor],
     return {name: torch.from_numpy(x.copy()) for name, x in arrays.items()}, about
 
 
+def weights_file(path: str | os.PathLike[str]) -> Path:
+    """The file to take weights from: that of a run's folder, or the file itself.
+
+    Raises
+    ------
+    ValueError
+        If it is a folder without weights.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "weights.safetensors"
+        if not path.exists():
+            raise ValueError(f"{path.parent} holds no weights.safetensors: it is no run, or has no checkpoint yet")
+    return path
+
+
+def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The weights that are evaluated, the averaged ones, of a file of `save_weights` or a checkpoint (`.ckpt`), and
+    what is said about them: "config", "image_shape", "step".
+
+    Raises
+    ------
+    ValueError
+        If it is no such file.
+    OSError
+        If it cannot be read.
+    """
+    if Path(path).suffix != ".ckpt":
+        return load_weights(path)
+    checkpoint = read_checkpoint(path)
+    weights = dict(checkpoint["state_dict"])
+    for name, state in checkpoint["callbacks"].items():
+        if name.startswith("WeightAverage"):
+            weights |= {key: average.to(weights[key].dtype) for key, average in state["averages"].items()}
+    return weights, checkpoint[ABOUT]
+
+
 def put_weights(task: Any, weights: dict[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
     """Give a task weights that were loaded from `path`.
 

@@ -156,6 +156,15 @@ def test_eval_gives_the_numbers_of_the_training(runs, model, capsys):
     assert summary(runs)[-1]["run"] == model
 
 
+def test_eval_of_a_checkpoint_is_that_of_the_weights_beside_it(runs, capsys):
+    found = []
+    for file in ("weights.safetensors", "checkpoints/last.ckpt"):
+        assert main(["eval", "--run", str(runs / "laser" / file), "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+    assert summary(runs)[-1]["run"] == "laser"
+
+
 def test_eval_of_other_pictures_is_of_these(runs, capsys):
     assert main(["eval", "--run", str(runs / "vqvae"), "data=synthetic", "data.size=16", "data.eval_images=8"]) == 0
     said = capsys.readouterr().out

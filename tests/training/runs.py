@@ -21,6 +21,8 @@ MODELS = {
     "denoiser": ["model=denoiser", "model.width=8", "model.blocks=1", "model.sample_steps=2"],
     "vqvae": ["model=vqvae", "model.num_hiddens=8", "model.num_embeddings=8", "model.revive_every=5"],
     "dlvae": ["model=dlvae", "model.num_hiddens=8", "model.num_embeddings=16", "model.revive_every=5"],
+    "laser": ["model=laser", "model.num_hiddens=8", "model.num_embeddings=16", "model.revive_every=5"],
+    "hybridvae": ["model=hybridvae", "model.num_hiddens=8", "model.num_embeddings=16", "model.revive_every=5"],
 }
 # What no two runs share.
 TIMES = ("seconds", "images_per_second")

@@ -85,7 +85,7 @@ def test_networks_that_are_compiled_and_in_bfloat16_have_the_loss_of_those_that_
         assert np.max(np.abs(other / whole - 1)) < 0.01
 
 
-@pytest.mark.parametrize("model", ["vqvae", "dlvae"])
+@pytest.mark.parametrize("model", ["vqvae", "dlvae", "laser", "hybridvae"])
 @pytest.mark.parametrize("word", ["train.precision=bf16", pytest.param("train.compile=true", marks=pytest.mark.slow)])
 def test_so_have_autoencoders(model, word, tmp_path):
     whole = np.array(losses(trained(model, tmp_path)))

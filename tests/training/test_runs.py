@@ -28,7 +28,11 @@ def wait_for_lines(process, file, n, seconds=120):
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize("model", ["dlvae", pytest.param("vqvae", marks=SLOW), pytest.param("denoiser", marks=SLOW)])
+def slow(*models):
+    return [pytest.param(model, marks=SLOW) for model in models]
+
+
+@pytest.mark.parametrize("model", ["dlvae", *slow("vqvae", "laser", "hybridvae", "denoiser")])
 def test_a_run_that_was_killed_goes_on_to_the_same_curve_bit_for_bit(model, tmp_path):
     long = ["train.max_steps=40", "train.checkpoint_every=8", "train.evaluate_every=2", "data.workers=1"]
     whole = trained(model, tmp_path / "whole", *long[:3])  # workers change nothing either
@@ -51,7 +55,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_curve_bit_for_bit(model, tmp_
             np.testing.assert_array_equal(ours[1], its[1], err_msg=ours[0])
 
 
-@pytest.mark.parametrize("model", ["dlvae", "vqvae", pytest.param("denoiser", marks=SLOW)])
+@pytest.mark.parametrize("model", ["dlvae", "vqvae", *slow("laser", "hybridvae", "denoiser")])
 def test_two_processes_match_one_to_the_rounding_of_float64(model, tmp_path):
     more = ["train.precision=64", "data.eval_images=13"]  # which two cannot share evenly
     if model != "denoiser":
@@ -60,6 +64,24 @@ def test_two_processes_match_one_to_the_rounding_of_float64(model, tmp_path):
     done = command(*words(model, tmp_path, *more, "name=two", "train.devices=2"))
     assert done.returncode == 0, done.stderr
     # 12 steps of sums in another order, which training may amplify.
+    assert largest_difference(curve(one), curve(tmp_path / "two")) < 1e-9
+
+
+@pytest.mark.parametrize("model", ["laser", "hybridvae"])
+def test_a_resumed_run_has_the_curve_of_one_that_was_not_ended(model, tmp_path):
+    steady = ["train.schedule=constant"]
+    whole = trained(model, tmp_path / "whole", *steady)
+    folder = trained(model, tmp_path, "name=run", *steady, "train.max_steps=8")
+    assert main(["train", "--resume", str(folder), "train.max_steps=12", "train.progress=false"]) == 0
+    assert curve(folder) == curve(whole)
+
+
+@pytest.mark.slow
+def test_two_processes_that_learn_online_match_one(tmp_path):
+    more = ["train.precision=64", "model.ksvd_iterations=0", "model.use_online_learning=true"]
+    one = trained("laser", tmp_path, *more, "name=one")
+    done = command(*words("laser", tmp_path, *more, "name=two", "train.devices=2"))
+    assert done.returncode == 0, done.stderr
     assert largest_difference(curve(one), curve(tmp_path / "two")) < 1e-9
 
 

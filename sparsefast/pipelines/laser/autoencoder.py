@@ -1,4 +1,4 @@
-"""Encoder, bottleneck and decoder: the model of `vqvae` and `dlvae`."""
+"""Encoder, bottleneck and decoder: the model of `vqvae`, `dlvae`, `laser` and `hybridvae`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from sparsefast.nn import SparseBottleneck, VectorQuantizer, rates
+from sparsefast.nn import HybridBottleneck, KSVDBottleneck, SparseBottleneck, VectorQuantizer, rates
 from sparsefast.nn.sites import grid_of
 from sparsefast.pipelines.laser.config import AutoencoderConfig, DLVAEConfig, VQVAEConfig
 from sparsefast.pipelines.laser.decoder import Decoder
 from sparsefast.pipelines.laser.encoder import DOWNSAMPLING, Encoder
+from sparsefast.pipelines.laser.sparse_config import HybridConfig, LASERConfig
 from sparsefast.sparse_code import SparseCode
 
 Codes = Tensor | SparseCode
-"""Indices (B, H', W') int64 of `vqvae`, or a SparseCode of that shape of `dlvae`."""
+"""Indices (B, H', W') int64 of `vqvae`, or a SparseCode of that shape of the others."""
 
 
 class Autoencoder(nn.Module):
@@ -24,7 +25,7 @@ class Autoencoder(nn.Module):
 
     Parameters
     ----------
-    config : VQVAEConfig or DLVAEConfig
+    config : VQVAEConfig, DLVAEConfig, LASERConfig or HybridConfig
     image_shape : (C, H, W)
         Of the images. C is that of every image; H and W are for `bits_per_pixel`, and images may have others: they are
         padded by their last row and column to multiples of 4 * patch_size, and reconstructions cut to their size.
@@ -62,7 +63,7 @@ class Autoencoder(nn.Module):
             Not held to [-1, 1].
         bottleneck_loss : tensor ()
             Without `bottleneck_weight`.
-        codes : tensor of shape (B, H', W') int64 (`vqvae`), or SparseCode of that shape (`dlvae`)
+        codes : tensor of shape (B, H', W') int64 (`vqvae`), or SparseCode of that shape
 
         Raises
         ------
@@ -153,4 +154,33 @@ def bottleneck_of(config: AutoencoderConfig) -> VectorQuantizer | SparseBottlene
             quantize_in_training=config.quantize_in_training,
             **shared,
         )
-    raise TypeError(f"Autoencoder: config is {type(config).__name__}; it must be VQVAEConfig or DLVAEConfig")
+    if isinstance(config, LASERConfig):
+        return KSVDBottleneck(
+            config.num_embeddings,
+            config.embedding_dim,
+            sparsity_level=config.sparsity_level,
+            ksvd_iterations=config.ksvd_iterations,
+            normalize_atoms=config.normalize_atoms,
+            dictionary_weight=config.dictionary_weight,
+            use_online_learning=config.use_online_learning,
+            dict_learning_rate=config.dict_learning_rate,
+            ksvd_method=config.ksvd_method,
+            coefficient_bits=config.coefficient_bits,
+            quantize_in_training=config.quantize_in_training,
+            **shared,
+        )
+    if isinstance(config, HybridConfig):
+        return HybridBottleneck(
+            config.num_embeddings,
+            config.embedding_dim,
+            sparsity_level=config.sparsity_level,
+            dictionary_weight=config.dictionary_weight,
+            normalize_atoms=config.normalize_atoms,
+            gradient=config.gradient,
+            coefficient_bins=config.coefficient_bins,
+            mu=config.mu,
+            quantisation_weight=config.quantisation_weight,
+            **shared,
+        )
+    known = "VQVAEConfig, DLVAEConfig, LASERConfig or HybridConfig"
+    raise TypeError(f"Autoencoder: config is {type(config).__name__}; it must be {known}")

@@ -6,16 +6,19 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
-from sparsefast.nn import SparseBottleneck, VectorQuantizer
+from sparsefast.nn import HybridBottleneck, KSVDBottleneck, SparseBottleneck, VectorQuantizer
 from sparsefast.pipelines.laser.autoencoder import Autoencoder, bottleneck_of
 from sparsefast.pipelines.laser.config import AutoencoderConfig, DLVAEConfig, VQVAEConfig
+from sparsefast.pipelines.laser.sparse_config import HybridConfig, LASERConfig
 
 SMALL = dict(num_hiddens=16, num_residual_hiddens=8, num_embeddings=32, embedding_dim=8)
 CONFIGS = {
     "vqvae": lambda **options: VQVAEConfig(**{**SMALL, **options}),
     "dlvae": lambda **options: DLVAEConfig(**{**SMALL, **options}),
+    "laser": lambda **options: LASERConfig(**{**SMALL, **options}),
+    "hybridvae": lambda **options: HybridConfig(**{**SMALL, **options}),
 }
-both = pytest.mark.parametrize("name", CONFIGS)
+every = pytest.mark.parametrize("name", CONFIGS)
 
 
 def built(name, channels=3, **options):
@@ -30,7 +33,7 @@ def pictures(n=4, channels=3, height=16, width=24, seed=0):
     return torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=True)
 
 
-@both
+@every
 @pytest.mark.parametrize("patch_size", [1, 2, 3])
 @pytest.mark.parametrize("size", [(16, 24), (17, 5), (1, 3)], ids=str)
 def test_images_of_any_size_come_back_in_that_size(name, patch_size, size):
@@ -46,7 +49,7 @@ def test_images_of_any_size_come_back_in_that_size(name, patch_size, size):
     assert model.decode(z).shape == (2, 3, codes.shape[1] * unit, codes.shape[2] * unit)
 
 
-@both
+@every
 def test_what_is_padded_repeats_the_border(name):
     model, images = built(name).eval(), pictures(1, 3, 13, 18)
     right = 2 if name == "vqvae" else 6  # to a multiple of 4, or of 8 for patches of 2
@@ -56,21 +59,26 @@ def test_what_is_padded_repeats_the_border(name):
 
 
 def test_the_defaults_have_comparable_rates():
-    vq, dl = (Autoencoder(config(), (3, 64, 64)).bits_per_pixel for config in (VQVAEConfig, DLVAEConfig))
+    configs = VQVAEConfig, DLVAEConfig, LASERConfig, HybridConfig
+    vq, dl, ksvd, hybrid = (Autoencoder(config(), (3, 64, 64)).bits_per_pixel for config in configs)
     assert vq == pytest.approx(9 / 16)
-    assert dl == pytest.approx((9 + math.log2(1023) + 12) / 64)  # 1024 choose 2 is 512 * 1023
+    assert dl == ksvd == pytest.approx((9 + math.log2(1023) + 12) / 64)  # 1024 choose 2 is 512 * 1023
+    assert hybrid == pytest.approx((9 + math.log2(1023) + 2 * math.log2(63)) / 64)
 
 
-def test_without_bits_coefficients_are_not_rounded():
-    model = built("dlvae", coefficient_bits=None)
+@pytest.mark.parametrize("name", ["dlvae", "laser"])
+def test_without_bits_coefficients_are_not_rounded(name):
+    model = built(name, coefficient_bits=None)
     assert model.bottleneck.coefficients is None
     assert torch.isfinite(model(pictures())[1])
 
 
 def test_the_bottleneck_is_that_of_the_config():
     assert isinstance(built("vqvae").bottleneck, VectorQuantizer)
-    assert isinstance(built("dlvae").bottleneck, SparseBottleneck)
-    with pytest.raises(TypeError, match="config is AutoencoderConfig; it must be VQVAEConfig or DLVAEConfig"):
+    assert type(built("dlvae").bottleneck) is SparseBottleneck
+    assert isinstance(built("laser").bottleneck, KSVDBottleneck)
+    assert isinstance(built("hybridvae").bottleneck, HybridBottleneck)
+    with pytest.raises(TypeError, match="config is AutoencoderConfig; it must be VQVAEConfig, DLVAEConfig"):
         bottleneck_of(AutoencoderConfig())
 
 
@@ -84,6 +92,16 @@ OWN = {
     "dlvae": [
         dict(sparsity_level=3), dict(dictionary_weight=3.0), dict(normalize_atoms=False), dict(sparse_solver="iht"),
         dict(gradient="implicit"), dict(coefficient_bits=7), dict(quantize_in_training=False),
+    ],
+    "laser": [
+        dict(sparsity_level=3), dict(normalize_atoms=False), dict(ksvd_iterations=2), dict(ksvd_method="exact"),
+        dict(ksvd_iterations=0, use_online_learning=True), dict(coefficient_bits=7), dict(quantize_in_training=False),
+        dict(ksvd_iterations=0, use_online_learning=True, dict_learning_rate=0.5),
+        dict(ksvd_iterations=0, dictionary_weight=3.0),
+    ],
+    "hybridvae": [
+        dict(sparsity_level=3), dict(dictionary_weight=3.0), dict(normalize_atoms=False), dict(gradient="implicit"),
+        dict(coefficient_bins=31), dict(mu=50.0), dict(quantisation_weight=1.0),
     ],
 }  # fmt: skip
 
@@ -112,7 +130,7 @@ def test_every_option_of_the_model_changes_what_it_computes(name, options):
     assert not torch.equal(answers(built(name, **others)), answers(built(name, **options)))
 
 
-@both
+@every
 def test_training_lowers_the_error(name):
     model, images = built(name), pictures(8)
     model.initialize(images)
@@ -137,7 +155,7 @@ def test_bits_per_pixel_count_the_sites_of_the_padded_image():
     assert built("dlvae", sparsity_level=1, coefficient_bits=3).bits_per_pixel == pytest.approx(8 / 64)
 
 
-@both
+@every
 def test_statistics_are_those_of_the_bottleneck(name):
     model = built(name)
     model.bottleneck.usage[:3] = 0
@@ -145,7 +163,7 @@ def test_statistics_are_those_of_the_bottleneck(name):
     assert found["dead"].item() == 3
     assert found["perplexity"].item() == pytest.approx(29)
     assert found["usage_entropy"].item() == pytest.approx(torch.tensor(29.0).log2().item())
-    if name == "dlvae":
+    if name != "vqvae":
         with torch.no_grad():
             model.bottleneck.dictionary[4] = 2 * model.bottleneck.dictionary[7]
         assert model.statistics()["coherence"].item() == pytest.approx(1, abs=1e-6)
@@ -153,7 +171,7 @@ def test_statistics_are_those_of_the_bottleneck(name):
         assert model.statistics()["coefficient_scale"].item() == model.bottleneck.coefficients.scale.item() > 0
 
 
-@both
+@every
 def test_channels_last_and_autocast_give_what_they_should(name):
     model, images = built(name).eval(), pictures()
     expected, _, _ = model(images)
@@ -168,7 +186,7 @@ def test_channels_last_and_autocast_give_what_they_should(name):
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
-@both
+@every
 def test_images_and_shapes_that_do_not_fit_are_refused(name):
     model = built(name)
     for shape in ((2, 1, 16, 16), (3, 16, 16)):
