@@ -67,9 +67,12 @@ def test_two_processes_match_one_to_the_rounding_of_float64(model, tmp_path):
     assert largest_difference(curve(one), curve(tmp_path / "two")) < 1e-9
 
 
-@pytest.mark.parametrize("model", ["laser", "hybridvae"])
-def test_a_resumed_run_has_the_curve_of_one_that_was_not_ended(model, tmp_path):
-    steady = ["train.schedule=constant"]
+ONLINE = ["model.ksvd_iterations=0", "model.use_online_learning=true"]
+
+
+@pytest.mark.parametrize(("model", "more"), [("laser", []), ("laser", ONLINE), ("hybridvae", [])], ids=str)
+def test_a_resumed_run_has_the_curve_of_one_that_was_not_ended(model, more, tmp_path):
+    steady = ["train.schedule=constant", *more]
     whole = trained(model, tmp_path / "whole", *steady)
     folder = trained(model, tmp_path, "name=run", *steady, "train.max_steps=8")
     assert main(["train", "--resume", str(folder), "train.max_steps=12", "train.progress=false"]) == 0
@@ -78,7 +81,7 @@ def test_a_resumed_run_has_the_curve_of_one_that_was_not_ended(model, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_that_learn_online_match_one(tmp_path):
-    more = ["train.precision=64", "model.ksvd_iterations=0", "model.use_online_learning=true"]
+    more = ["train.precision=64", *ONLINE]
     one = trained("laser", tmp_path, *more, "name=one")
     done = command(*words("laser", tmp_path, *more, "name=two", "train.devices=2"))
     assert done.returncode == 0, done.stderr
