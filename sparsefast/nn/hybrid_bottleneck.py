@@ -98,6 +98,10 @@ class HybridBottleneck(SparseBottleneck):
         """2 s."""
         return 2 * self.sparsity_level
 
+    def token_range(self, place: int) -> tuple[int, int]:
+        """The first token that can stand at a place of a site, and the one behind the last: atoms and bins in turns."""
+        return (self.num_embeddings, self.vocabulary_size) if place % 2 else (0, self.num_embeddings)
+
     @torch.no_grad()
     def encode_to_indices(self, z: Tensor) -> tuple[Tensor, int, int]:
         """The tokens of a latent, as in evaluation mode; nothing is learned.

@@ -146,6 +146,10 @@ class VectorQuantizer(Bottleneck):
         """1."""
         return 1
 
+    def token_range(self, place: int) -> tuple[int, int]:
+        """The first token that can stand at a place of a site, and the one behind the last."""
+        return 0, self.num_embeddings
+
     @torch.no_grad()
     def encode_to_indices(self, z: Tensor) -> tuple[Tensor, int, int]:
         """The codes of a latent (B, C, H, W) as sequences (B, H' * W'), int64, row by row, with H' and W'; nothing is

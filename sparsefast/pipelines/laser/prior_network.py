@@ -50,11 +50,27 @@ class TokenTransformer(nn.Module):
         Tokens of a picture.
     width, heads, blocks, dropout
         See `PriorConfig`.
+    allowed : Tensor of shape (length, n_tokens), bool, or None
+        Which tokens can stand where; the others have no probability. None: all.
     """
 
-    def __init__(self, n_tokens: int, length: int, width: int, heads: int, blocks: int, dropout: float) -> None:
+    possible: Tensor
+
+    def __init__(
+        self,
+        n_tokens: int,
+        length: int,
+        width: int,
+        heads: int,
+        blocks: int,
+        dropout: float,
+        allowed: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.n_tokens, self.length = n_tokens, length
+        everywhere = torch.ones(length, n_tokens, dtype=torch.bool)
+        # It follows from the codes, and is no part of the weights.
+        self.register_buffer("possible", everywhere if allowed is None else allowed, persistent=False)
         self.token = nn.Embedding(n_tokens + 1, width)  # the last one stands before the first
         self.place = nn.Parameter(0.02 * torch.randn(length, width))
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(blocks))
@@ -67,7 +83,7 @@ class TokenTransformer(nn.Module):
         x = self.token(torch.cat([start, tokens[:, :-1]], dim=1)) + self.place
         for block in self.blocks:
             x, _ = block(x, None)
-        return self.head(self.norm(x))
+        return self.head(self.norm(x)).masked_fill(~self.possible, -torch.inf)
 
     def next_logits(self, last: Tensor, at: int, cache: Cache) -> Tensor:
         """Logits (B, n_tokens) of token number `at`, given the last one (B,), and those before it by the cache, which
@@ -76,4 +92,4 @@ class TokenTransformer(nn.Module):
         for i, block in enumerate(self.blocks):
             x, seen = block(x, cache[i] if at else None)
             cache[i : i + 1] = [seen]
-        return self.head(self.norm(x))[:, 0]
+        return self.head(self.norm(x))[:, 0].masked_fill(~self.possible[at], -torch.inf)

@@ -26,13 +26,17 @@ class PriorTask(Task):
         self.autoencoder = _frozen(config.autoencoder, image_shape)
         with torch.no_grad():
             tokens, self._height, self._width = self._tokens(torch.zeros(1, *image_shape))
+        codes = self.autoencoder.bottleneck
+        ranges = torch.tensor([codes.token_range(i % codes.tokens_per_site) for i in range(tokens.shape[1])])
+        each = torch.arange(codes.vocabulary_size)
         self.transformer = TokenTransformer(
-            self.autoencoder.bottleneck.vocabulary_size,
+            codes.vocabulary_size,
             tokens.shape[1],
             config.width,
             config.heads,
             config.blocks,
             config.dropout,
+            (each >= ranges[:, :1]) & (each < ranges[:, 1:]),
         )
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

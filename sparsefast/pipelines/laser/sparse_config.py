@@ -65,6 +65,7 @@ class HybridConfig(SparseConfig):
     coefficient_bins: int = 63  # levels of a coefficient, odd, 3 to 65535
     mu: float = 10.0  # how much denser the levels are near zero, at least 0.001
     quantisation_weight: float = 0.25  # weight of the loss that draws coefficients to their levels, at least 0
+    coherence_weight: float = 0.0  # weight of the mean squared cosine of two atoms, at least 0
 
     def check(self) -> None:
         super().check()
@@ -73,5 +74,6 @@ class HybridConfig(SparseConfig):
             self._refuse("coefficient_bins", "must be odd, 3 to 65535")
         if self.mu < 1e-3:
             self._refuse("mu", "must be at least 0.001")
-        if self.quantisation_weight < 0:
-            self._refuse("quantisation_weight", "must be at least 0")
+        for key in ("quantisation_weight", "coherence_weight"):
+            if getattr(self, key) < 0:
+                self._refuse(key, "must be at least 0")

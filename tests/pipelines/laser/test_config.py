@@ -24,7 +24,7 @@ def test_keys_that_mean_nothing_to_a_bottleneck_are_not_its_keys():
     }  # fmt: skip
     ksvd, hybrid = ({field.name for field in fields(config)} for config in (LASERConfig, HybridConfig))
     assert ksvd - dl == {"ksvd_iterations", "ksvd_method", "use_online_learning", "dict_learning_rate"}
-    assert dl - ksvd == {"sparse_solver", "gradient"}
+    assert dl - ksvd == {"sparse_solver", "gradient", "coherence_weight"}
     assert hybrid - dl == {"coefficient_bins", "mu", "quantisation_weight"}
     assert dl - hybrid == {"sparse_solver", "coefficient_bits", "quantize_in_training"}
 

@@ -44,7 +44,7 @@ def test_one_after_the_other_gives_the_logits_of_all_at_once():
     torch.testing.assert_close(torch.stack(found, dim=1), model(tokens), rtol=1e-12, atol=1e-12)
 
 
-@pytest.fixture(scope="module", params=["vqvae"])
+@pytest.fixture(scope="module", params=["vqvae", "hybridvae"])
 def autoencoder(request, tmp_path_factory):
     torch.set_num_threads(1)
     return trained(request.param, tmp_path_factory.mktemp("autoencoder"))
