@@ -93,6 +93,20 @@ void in_pieces(int64_t n, double flops_a_signal, int n_threads, const Bytes& byt
     }
 }
 
+// A workspace that stays with its thread where it is not large.
+class Workspace {
+   public:
+    explicit Workspace(int64_t bytes) {
+        if (bytes > kKeptWorkspace) large_ = AlignedBuffer(bytes);
+        data_ = bytes > kKeptWorkspace ? large_.data() : thread_workspace(bytes);
+    }
+    void* data() const { return data_; }
+
+   private:
+    AlignedBuffer large_;
+    void* data_;
+};
+
 // The width of an output of indices.
 inline IndexType index_type_of(const py::array& indices) {
     const IndexType type = indices.itemsize() == 8 ? IndexType::int64 : IndexType::int32;

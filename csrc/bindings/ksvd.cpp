@@ -61,20 +61,6 @@ void in_ranges(int64_t n, double flops, int threads, const Kernel& kernel) {
     }
 }
 
-// A workspace that stays with its thread where it is not large.
-class Workspace {
-   public:
-    explicit Workspace(int64_t bytes) {
-        if (bytes > kKeptWorkspace) large_ = AlignedBuffer(bytes);
-        data_ = bytes > kKeptWorkspace ? large_.data() : thread_workspace(bytes);
-    }
-    void* data() const { return data_; }
-
-   private:
-    AlignedBuffer large_;
-    void* data_;
-};
-
 void run_update(const py::array& signals, const py::array& dictionary, const py::array& indices,
                 const py::array& values, const py::array& counts, bool exact, bool parallel, const py::array& atoms,
                 const py::array& coefficients, const py::array& errors, const py::array& usage, int n_threads) {

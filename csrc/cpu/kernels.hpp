@@ -5,6 +5,7 @@
 #include "sparsefast/ksvd.hpp"
 #include "sparsefast/omp.hpp"
 #include "sparsefast/patches.hpp"
+#include "sparsefast/products.hpp"
 
 namespace sparsefast {
 
@@ -45,10 +46,21 @@ struct KsvdKernels {
     void (*online_range)(const OnlineProblem&, int64_t begin, int64_t end, void* workspace);
 };
 
+// products.cpp
+struct ProductKernels {
+    void (*decode)(const ProductProblem&, int64_t begin, int64_t end);
+    void (*correlate)(const ProductProblem&, int64_t begin, int64_t end);
+    int64_t (*accumulate_bytes)(const ProductProblem&, int n_threads);
+    void (*accumulate)(const ProductProblem&, void* workspace, int n_threads);
+    int64_t (*support_bytes)(const SupportGradients&, int n_threads);
+    void (*support)(const SupportGradients&, void* workspace, int n_threads);
+};
+
 extern const OmpKernels omp_kernels_baseline, omp_kernels_v3, omp_kernels_v4;
 extern const CoderKernels coder_kernels_baseline, coder_kernels_v3, coder_kernels_v4;
 extern const PatchKernels patch_kernels_baseline, patch_kernels_v3, patch_kernels_v4;
 extern const KsvdKernels ksvd_kernels_baseline, ksvd_kernels_v3, ksvd_kernels_v4;
+extern const ProductKernels product_kernels_baseline, product_kernels_v3, product_kernels_v4;
 
 // The name of a table in the object of this instruction set.
 #define SF_JOIN_(a, b) a##b

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from sparsefast.dispatch import why_not
+from sparsefast.ops import torch_native
 from sparsefast.ops.torch_segments import parts, sort_by_atom, unused
 
 RIDGE = {torch.float32: 1e-6, torch.float64: 0.0}
@@ -56,6 +57,14 @@ def least_squares_gradients(
     counts : Tensor of shape (N,), int32
     """
     dictionary = dictionary.masked_fill(~dictionary.isfinite().all(1, keepdim=True), 0)
+    if mask is None and len(dictionary) <= _MAX_GRAM and grad.device.type == "cpu":
+        outputs = (
+            torch.empty_like(signals, memory_format=torch.contiguous_format) if of_signals else None,
+            torch.empty_like(dictionary) if of_dictionary else None,
+        )
+        if _natively(grad, signals, dictionary, values, indices, counts, *outputs):
+            of_x, of_d = (signals.new_empty(0) if out is None else out for out in outputs)
+            return of_x, of_d
     with torch.autocast(signals.device.type, enabled=False):
         on_device = _solve_on_device(dictionary, indices, counts, grad, mask) if grad.is_cuda else None
         solved = support_solve(dictionary, indices, counts, grad, mask) if on_device is None else on_device[0]
@@ -74,6 +83,35 @@ def least_squares_gradients(
             of_d += segments.sum(solved[part], residual)
             of_d -= segments.sum(values[part], through)
     return of_x, of_d
+
+
+def _natively(
+    grad: Tensor,
+    signals: Tensor,
+    dictionary: Tensor,
+    values: Tensor,
+    indices: Tensor,
+    counts: Tensor,
+    of_signals: Tensor | None,
+    of_dictionary: Tensor | None,
+) -> bool:
+    """Write the gradients by the C++ kernel, in one pass over the signals; False where there is none."""
+    with torch.autocast("cpu", enabled=False):
+        atoms, inverse_norms = _unit_atoms(dictionary)
+        gram = atoms @ atoms.T
+    ridge, least = RIDGE[grad.dtype], _LEAST_PIVOT[grad.dtype]
+    return torch_native.support_gradients(
+        grad, signals, dictionary, gram, inverse_norms, values, indices, counts, ridge, least, of_signals, of_dictionary
+    )
+
+
+def _unit_atoms(dictionary: Tensor) -> tuple[Tensor, Tensor]:
+    """The atoms (K, F) scaled to unit norm, and the inverses of their norms (K,)."""
+    largest = dictionary.abs().amax(1, keepdim=True)
+    largest = torch.where(largest > 0, largest, 1)
+    scaled = dictionary / largest  # whose norms cannot overflow
+    norms = torch.linalg.vector_norm(scaled, dim=1, keepdim=True).clamp_min_(0.5)
+    return scaled / norms, (largest * norms).reciprocal_().squeeze(1)
 
 
 def _solve_on_device(
@@ -108,12 +146,7 @@ def support_solve(
     step is one elementwise operation on all of them, so that a result does not depend on which signals are together.
     """
     n_signals, n_nonzero = indices.shape
-    largest = dictionary.abs().amax(1, keepdim=True)
-    largest = torch.where(largest > 0, largest, 1)
-    scaled = dictionary / largest  # whose norms cannot overflow
-    norms = torch.linalg.vector_norm(scaled, dim=1, keepdim=True).clamp_min_(0.5)
-    atoms = scaled / norms
-    inverse_norms = (largest * norms).reciprocal_().squeeze(1)
+    atoms, inverse_norms = _unit_atoms(dictionary)
     gram = atoms @ atoms.T if mask is None and len(atoms) <= _MAX_GRAM else None
 
     out = torch.empty_like(grad, memory_format=torch.contiguous_format)
