@@ -88,7 +88,8 @@ class Bottleneck(nn.Module):
                 f"{owner}: z has shape {tuple(z.shape)}; it must be (B, {self.embedding_dim}, H, W)"
                 + (instead if self.patch_size == 1 else "")
             )
-        signals = z if rows else sites_of(z, self.patch_size)
+        # Dense, since all that follows reads them beside dense tensors: a copy costs less than what strides cost there.
+        signals = z if rows else sites_of(z, self.patch_size).contiguous()
         return signals.to(table.dtype)
 
     def _latent(self, signals: Tensor, z: Tensor) -> Tensor:

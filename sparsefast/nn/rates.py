@@ -39,14 +39,13 @@ def bits_per_pixel(bits_per_site: float, downsampling: int, patch_size: int) -> 
 
 def usage_counts(code: SparseCode | Tensor, n_atoms: int) -> Tensor:
     """How often each atom or code is used, (n_atoms,) int64, by a SparseCode or by indices int64 of any shape."""
-    if isinstance(code, Tensor):
-        indices, used = code.reshape(-1), torch.ones_like(code.reshape(-1))
-    else:
-        indices = code.indices.reshape(-1)
-        used = torch.arange(code.n_nonzero, device=indices.device) < code.counts.unsqueeze(-1)
-        used = used.reshape(-1).to(torch.int64)
+    indices = (code if isinstance(code, Tensor) else code.indices).reshape(-1)
     # Integers, so that atomic additions on a GPU give one sum.
-    return used.new_zeros(n_atoms).scatter_add_(0, indices, used)
+    counts = indices.new_zeros(n_atoms).scatter_add_(0, indices, torch.ones_like(indices))
+    if not isinstance(code, Tensor):
+        # The padding of codes names atom 0.
+        counts[0] -= indices.numel() - code.counts.sum()
+    return counts
 
 
 def entropy_bits(usage: Tensor) -> Tensor:

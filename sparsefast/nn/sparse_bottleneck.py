@@ -6,12 +6,13 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss, normalize
+from torch.nn.functional import normalize
 
 import sparsefast
 from sparsefast.nn import rates
 from sparsefast.nn.arguments import check_choice, check_number, check_whole
 from sparsefast.nn.bottleneck import CANDIDATES, Bottleneck
+from sparsefast.nn.code_loss import code_loss
 from sparsefast.nn.coefficients import CoefficientQuantizer, FollowedScale
 from sparsefast.nn.kmeans import kmeans
 from sparsefast.nn.revival import worst_signals
@@ -150,8 +151,7 @@ class SparseBottleneck(Bottleneck):
         # Here coefficients are constants, with either gradient. Through the coder this term would go to z as well: by
         # nothing where they are the least squares fit, and away from the reconstruction where they are not.
         reconstruction = with_values(code, code.values.detach()).decode(atoms)
-        loss = self.commitment_cost * mse_loss(signals, reconstruction.detach())
-        loss = loss + self.dictionary_weight * mse_loss(reconstruction, signals.detach())
+        loss = code_loss(signals, reconstruction, self.commitment_cost, self.dictionary_weight)
         loss = self._with_rounding_loss(loss, signals, atoms, solved, reconstruction)
         if self.training:
             with torch.no_grad():
