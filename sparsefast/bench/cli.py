@@ -35,6 +35,7 @@ OPS = {
     "denoise": "sparsefast.bench.restore.run",
     "inpaint": "sparsefast.bench.restore.run",
     "train": "sparsefast.bench.training.run",
+    "laser": "sparsefast.bench.laser.run",
 }
 
 
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", nargs="?", const="-", metavar="FILE", help="write JSON; to stdout, and the table to stderr, for '-'"
     )
     option("--png", metavar="FILE", help="draw a bar chart (needs matplotlib)")
-    known = "omp, ...; unfold, ...; approx, ...; sigma25, ...; keep20; vqvae, ..."
+    known = "omp, ...; unfold, ...; approx, ...; sigma25, ...; keep20; vqvae, ...; rate, ..."
     option("--variants", type=_names, metavar="V1,V2", help=known)
     option("--layouts", type=_names, metavar="L1,L2", help="of patches: columns, signals (default: both)")
     option("--cases", type=_names, metavar="C1,C2", help="which cases, photographs, or data sets (default: all)")

@@ -1,0 +1,47 @@
+"""The vector quantiser of a VQ-VAE as it is usually written in PyTorch: the peer of `bench laser --variants speed`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+
+class PlainVectorQuantizer(nn.Module):
+    """Distances to all codes, an argmin, rows of a one-hot matrix, running means of counts and sums with decay 0.99.
+
+    Source: the usual PyTorch form of A. van den Oord, O. Vinyals, K. Kavukcuoglu, "Neural discrete representation
+    learning", NeurIPS 2017, appendix A.1. Called as `sparsefast.nn.VectorQuantizer`.
+    """
+
+    codebook: Tensor
+    counts: Tensor
+    sums: Tensor
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, commitment_cost: float = 0.25, decay: float = 0.99
+    ) -> None:
+        super().__init__()
+        self.commitment_cost, self.decay = commitment_cost, decay
+        self.register_buffer("codebook", torch.randn(num_embeddings, embedding_dim))
+        self.register_buffer("counts", torch.ones(num_embeddings))
+        self.register_buffer("sums", self.codebook.clone())
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantise z (B, C, H, W): the quantised latent, the loss and the codes (B * H * W,)."""
+        signals = z.permute(0, 2, 3, 1).contiguous()
+        rows = signals.view(-1, signals.shape[-1])
+        with torch.no_grad():
+            indices = torch.cdist(rows, self.codebook).argmin(dim=1)
+            one_hot = torch.zeros(len(rows), len(self.codebook), dtype=rows.dtype)
+            one_hot.scatter_(1, indices[:, None], 1)
+            quantised = (one_hot @ self.codebook).view_as(signals)
+            if self.training:
+                self.counts.mul_(self.decay).add_(one_hot.sum(0), alpha=1 - self.decay)
+                self.sums.mul_(self.decay).add_(one_hot.T @ rows, alpha=1 - self.decay)
+                everything = self.counts.sum()
+                smoothed = (self.counts + 1e-5) / (everything + len(self.codebook) * 1e-5) * everything
+                self.codebook.copy_(self.sums / smoothed[:, None])
+        loss = self.commitment_cost * mse_loss(signals, quantised)
+        quantised = signals + (quantised - signals).detach()
+        return quantised.permute(0, 3, 1, 2), loss, indices

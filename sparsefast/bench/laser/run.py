@@ -1,0 +1,116 @@
+"""`sparsefast bench laser`: its options, the run, and where the results go."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+VARIANTS = ("rate", "pixels", "speed")
+# Of `rate`; the same as in the library, and known here without opening it.
+CASES = ("china", "camera", "coffee", "gravel", "rocket")
+OPTIONS = ("op", "variants", "cases", "threads", "seconds")
+
+
+def default_backends(device: str) -> list[str]:
+    """None: the one that `auto` takes."""
+    return []
+
+
+def bad_option(args: argparse.Namespace) -> str | None:
+    """What is wrong with an option whose values are of this op alone, or None."""
+    from sparsefast.images.photos import photos
+
+    for option, given, known in (("variants", args.variants, VARIANTS), ("cases", args.cases, CASES)):
+        for name in given or []:
+            if name not in known:
+                return f"--{option}: there is no {name!r}; there are {', '.join(known)}"
+    if args.device != "cpu":
+        return f"--device {args.device}: bench laser runs on the cpu"
+    if len(args.threads) > 1:
+        return f"--threads {','.join(map(str, args.threads))}: bench laser takes one number"
+    for option in ("layouts", "isa", "peers"):
+        if getattr(args, option):
+            return f"--{option} does not go with bench laser"
+    if args.png is not None and args.variants and "rate" not in args.variants:
+        return "--png draws the curves of --variants rate"
+    needed = args.variants != ["speed"]
+    return "no photograph is installed: pip install scikit-image scikit-learn" if needed and not photos() else None
+
+
+def measure_here(args: argparse.Namespace) -> int:
+    """Measure in this process, print, and write what was asked for. Returns the exit status."""
+    from sparsefast.bench import machine
+    from sparsefast.bench.contender import thread_limit
+    from sparsefast.bench.report import SCHEMA, SCHEMA_VERSION, machine_lines, to_json
+
+    out: TextIO = sys.stderr if args.json == "-" else sys.stdout
+
+    def say(*lines: str) -> None:
+        print(*lines, sep="\n", file=out, flush=True)
+
+    import torch  # noqa: F401  before the limit on threads, which it then has too
+
+    described = machine.describe()
+    say(*machine_lines(described, []))
+    found: dict[str, Any] = {}
+    parts: dict[str, Callable[..., Any]] = {"rate": _rate, "pixels": _pixels, "speed": _speed}
+    with thread_limit(args.threads[0]):
+        for variant in args.variants or VARIANTS:
+            found[variant] = parts[variant](args, say)
+    if args.json is not None:
+        settings = {name: value for name, value in vars(args).items() if name in OPTIONS}
+        document = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "op": "laser", "machine": described}
+        text = to_json({**document, "settings": settings, **found})
+        if args.json == "-":
+            sys.stdout.write(text)
+        else:
+            Path(args.json).write_text(text, encoding="utf-8")
+    return 0
+
+
+def _rate(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str, Any]]:
+    from sparsefast.bench.laser import report
+    from sparsefast.bench.laser.study import study
+
+    say("", "rate: luma of held-out photographs, PSNR at bits per pixel by the entropy of all symbols")
+    results = []
+    for found in study(names=args.cases):
+        results.append(found)
+        say(report.found_line(found))
+    say(*report.gain_lines(results))
+    if args.png is not None:
+        report.draw(results, args.png)
+    return [{**asdict(found), "mean": found.mean} for found in results]
+
+
+def _pixels(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str, Any]]:
+    from sparsefast.bench.laser import pixels, report
+
+    say(
+        "",
+        f"pixels: {pixels.N_CODES} codes by k-means from photographs of the train split, held-out crops, rgb in [0, 1]",
+        "  not at equal rate: see the last column. OMP of three and more atoms reaches every colour of 1x1",
+    )
+    rows = []
+    for size in pixels.PATCHES:
+        for row in pixels.measure(size):
+            rows.append(asdict(row))
+            say(report.pixel_line(row))
+    return rows
+
+
+def _speed(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str, Any]]:
+    from sparsefast.bench.laser import report, speed
+
+    say("", "speed: C / K / s of a layer in training mode, float32; milliseconds of the processor, medians in turns")
+    rows = []
+    for size in speed.SIZES:
+        for batch in speed.BATCHES:
+            for row in speed.measure(size, batch, args.seconds):
+                rows.append(asdict(row))
+                say(report.speed_line(row, size.goal))
+    return rows
