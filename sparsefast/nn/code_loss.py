@@ -22,10 +22,10 @@ class _CodeLoss(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Any:
         signals, reconstruction = ctx.saved_tensors
         of_signals, of_reconstruction, *_ = ctx.needs_input_grad
-        error = (signals - reconstruction) * (grad * (2 / max(1, signals.numel())))
+        error, scale = signals - reconstruction, grad * (2 / max(1, signals.numel()))
         return (
-            error * ctx.commitment if of_signals else None,
-            error * -ctx.weight if of_reconstruction else None,
+            error * (scale * ctx.commitment) if of_signals else None,
+            error * (scale * -ctx.weight) if of_reconstruction else None,
             None,
             None,
         )

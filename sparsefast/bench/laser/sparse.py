@@ -3,9 +3,9 @@
     levels  q = sign(a) floor(|a| / step + rounding)      reconstruction  sum of (q step) d
 
 Each patch is coded with every number of atoms of SUPPORTS (order-recursive selection, coefficients by least squares)
-and takes the one with the least ||r - r^||^2 + lambda bits. Coefficients that are rounded to zero, their atoms with them,
-are not sent. Sent are the number of atoms, which they are (a set: their order takes log2 n! bits less), and a level for
-each in the order of the atoms' numbers, from models that depend on the number of atoms.
+and takes the one with the least ||r - r^||^2 + lambda bits. Coefficients that are rounded to zero, their atoms with
+them, are not sent. Sent are the number of atoms, which they are (a set: their order takes log2 n! bits less), and a
+level for each in the order of the atoms' numbers, from models that depend on the number of atoms.
 """
 
 from __future__ import annotations
