@@ -19,6 +19,7 @@ from sparsefast.bench.laser.curves import (
     learn_tables,
 )
 from sparsefast.bench.laser.photographs import cut, join, psnr
+from sparsefast.bench.laser.run import _without_nan
 from sparsefast.bench.laser.sparse import LEVELS, SparseCoder
 from sparsefast.bench.laser.vector import ResidualCoder, VectorCoder
 
@@ -193,6 +194,11 @@ def test_the_table_and_the_json_say_the_same(tiny, tmp_path, capsys):
     assert {row["contender"] for row in found["speed"]} == {speed.PEER, "VQ", "DL ste", "DL implicit"}
     for row in found["speed"]:
         assert 0 < row["forward"] < row["both"] and f"{row['both']:7.2f} ms" in said
+
+
+def test_a_rate_that_is_not_reached_is_null_in_json():
+    found = _without_nan({"psnr": {"a": float("nan"), "b": 30.5}, "points": [float("nan"), 1.0]})
+    assert found == {"psnr": {"a": None, "b": 30.5}, "points": [None, 1.0]}
 
 
 def test_gains_are_over_each_of_the_others():

@@ -84,7 +84,16 @@ def _rate(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str, 
     say(*report.gain_lines(results))
     if args.png is not None:
         report.draw(results, args.png)
-    return [{**asdict(found), "mean": found.mean} for found in results]
+    return [_without_nan({**asdict(found), "mean": found.mean}) for found in results]
+
+
+def _without_nan(x: Any) -> Any:
+    """What is not known, NaN, as JSON has it: null."""
+    if isinstance(x, dict):
+        return {key: _without_nan(value) for key, value in x.items()}
+    if isinstance(x, list):
+        return [_without_nan(value) for value in x]
+    return None if isinstance(x, float) and x != x else x
 
 
 def _pixels(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str, Any]]:
