@@ -137,8 +137,8 @@ void run_support(const py::array& grad, const py::array& signals, const py::arra
         p.of_dictionary = output<void>(a, "of_dictionary", p.n_atoms, p.n_features);
     }
     const auto s = static_cast<double>(p.codes.n_nonzero);
-    const int threads = threads_for(3 * flops_of(p.codes, p.n_features) + static_cast<double>(n) * s * s * s / 3,
-                                    n_threads);
+    const int threads =
+        threads_for(3 * flops_of(p.codes, p.n_features) + static_cast<double>(n) * s * s * s / 3, n_threads);
     const Workspace workspace(support_gradients_workspace_bytes(p, threads));
     const py::gil_scoped_release release;
     support_gradients(p, workspace.data(), threads);

@@ -141,14 +141,12 @@ void add_rows(const ProductProblem& p, int64_t begin, int64_t end, T* table) {
 }
 
 void decode(const ProductProblem& p, int64_t begin, int64_t end) {
-    with(p.dtype, p.n_features, [&](auto number, auto features) {
-        decode_rows<decltype(number), decltype(features)::n>(p, begin, end);
-    });
+    with(p.dtype, p.n_features,
+         [&](auto number, auto features) { decode_rows<decltype(number), decltype(features)::n>(p, begin, end); });
 }
 void correlate(const ProductProblem& p, int64_t begin, int64_t end) {
-    with(p.dtype, p.n_features, [&](auto number, auto features) {
-        correlate_rows<decltype(number), decltype(features)::n>(p, begin, end);
-    });
+    with(p.dtype, p.n_features,
+         [&](auto number, auto features) { correlate_rows<decltype(number), decltype(features)::n>(p, begin, end); });
 }
 
 int64_t accumulate_bytes(const ProductProblem& p, int) {

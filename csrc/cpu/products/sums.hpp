@@ -30,7 +30,8 @@ class AtomSums {
         totals_ = arena.take<double>(size_);
     }
 
-    // Calls visit(begin, end, table, thread), which adds to table (n_atoms, n_features), for each block; writes the sums.
+    // Calls visit(begin, end, table, thread), which adds to table (n_atoms, n_features), for each block; writes the
+    // sums.
     template <typename Visit>
     void run(int n_threads, T* out, const Visit& visit) {
         constexpr int64_t share = 4096;

@@ -1,8 +1,8 @@
 // The gradients of least squares coefficients on fixed supports, one pass over the signals.
 //
 // The systems of kLanes signals stand behind each other with the signals fastest and are factored together, as
-// L diag(d) L^T: all arithmetic of a system runs in one lane, whichever signals are beside it. What follows goes through
-// the features of one signal after the other, or with few features through the signals, feature by feature.
+// L diag(d) L^T: all arithmetic of a system runs in one lane, whichever signals are beside it. What follows goes
+// through the features of one signal after the other, or with few features through the signals, feature by feature.
 #pragma once
 
 #include "cpu/products/sums.hpp"
@@ -124,8 +124,7 @@ class Support {
         }
         for (int64_t i = s_ - 1; i > 0; --i) {
             const Lane r = lanes(right + i * kLanes);
-            for (int64_t j = 0; j < i; ++j)
-                put(right + j * kLanes, lanes(right + j * kLanes) - lanes(at(i, j)) * r);
+            for (int64_t j = 0; j < i; ++j) put(right + j * kLanes, lanes(right + j * kLanes) - lanes(at(i, j)) * r);
         }
     }
 

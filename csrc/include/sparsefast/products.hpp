@@ -15,8 +15,8 @@ namespace sparsefast {
 
 struct ProductProblem {
     DType dtype;
-    SparseCodes codes;  // values are not read by correlate
-    const void* rows;   // decode, correlate: the dictionary (n_atoms, n_features), dense; accumulate: the signals
+    SparseCodes codes;    // values are not read by correlate
+    const void* rows;     // decode, correlate: the dictionary (n_atoms, n_features), dense; accumulate: the signals
     const void* signals;  // correlate: (n_signals, n_features), dense
     int64_t n_atoms;
     int64_t n_features;
