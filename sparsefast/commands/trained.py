@@ -37,7 +37,7 @@ def load_trained(args: argparse.Namespace) -> Trained:
         If there is no such run, the file is none of ours, or the overrides name another model.
     """
     from sparsefast.conf.compose import compose
-    from sparsefast.pipelines import MODELS, make_task
+    from sparsefast.pipelines import MODELS, make_task, task_class
     from sparsefast.training import group
     from sparsefast.training.checkpoints import put_weights, read_weights, weights_file
 
@@ -50,7 +50,8 @@ def load_trained(args: argparse.Namespace) -> Trained:
         raise ValueError(f"{path} is of model {model}, which is not known here; it can be {', '.join(MODELS)}")
     if given.get("model", model) != model:
         raise ValueError(f"{path} is of model={model}, not model={given['model']}")
-    if fixed := [key for key in given if key.startswith("model.")]:
+    free = [f"model.{key}" for key in task_class(model).free_keys]
+    if fixed := [key for key in given if key.startswith("model.") and key not in free]:
         raise ValueError(f"{fixed[0]}={given[fixed[0]]}: the keys of a trained model are those of its file, {path}")
     words = [f"{key}={value}" for key, value in given.items() if key != "model"]
     config = compose(words, values=kept)

@@ -31,10 +31,15 @@ def config_class(model: str) -> Any:
     return _named(MODELS[model][0])
 
 
+def task_class(model: str) -> Any:
+    """The task of a model."""
+    return _named(MODELS[model][1])
+
+
 def make_task(config: Any, image_shape: tuple[int, int, int], seed: int) -> Any:
     """The task of a model, with weights that are a function of the seed."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _named(MODELS[config.name][1])(config, image_shape)
+        return task_class(config.name)(config, image_shape)

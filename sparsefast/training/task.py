@@ -32,6 +32,8 @@ class Task(LightningModule):
 
     # The number of an evaluation by which the best weights are told: the smallest.
     monitor = "val/loss"
+    # Keys of the model that say how it is used, and not what its weights are: they may be others than in training.
+    free_keys: tuple[str, ...] = ()
 
     def __init__(self, config: Any, image_shape: tuple[int, int, int]) -> None:
         super().__init__()

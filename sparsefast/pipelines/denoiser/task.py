@@ -23,6 +23,8 @@ _SIGMA_DATA = 0.5
 class DenoiserTask(Task):
     """See `DenoiserConfig`."""
 
+    free_keys = ("sigma_eval", "sample_steps")
+
     def __init__(self, config: Any, image_shape: tuple[int, int, int]) -> None:
         super().__init__(config, image_shape)
         self.network = Network(image_shape[0], config.width, config.blocks)

@@ -21,6 +21,8 @@ from sparsefast.training.task import Batch, Task
 class PriorTask(Task):
     """See `PriorConfig`. The autoencoder is as it was trained, and goes into the files of the prior."""
 
+    free_keys = ("temperature", "top_k")
+
     def __init__(self, config: PriorConfig, image_shape: tuple[int, int, int]) -> None:
         super().__init__(config, image_shape)
         self.autoencoder = _frozen(config.autoencoder, image_shape)

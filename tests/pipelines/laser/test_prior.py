@@ -107,6 +107,14 @@ def test_it_is_trained_resumed_and_sampled_by_the_commands(autoencoder, tmp_path
     assert (autoencoder / "weights.safetensors").read_bytes() == before
     assert main(["sample", "model=prior", f"out={tmp_path}", "--n", "3", "--out", str(tmp_path / "s.png")]) == 0
     assert np.asarray(Image.open(tmp_path / "s.png")).std() > 0
+    drawn = []
+    for word in ("model.top_k=0", "model.top_k=1", "model.temperature=1e-6"):
+        assert (
+            main(["sample", "model=prior", f"out={tmp_path}", word, "--n", "3", "--out", str(tmp_path / "u.png")]) == 0
+        )
+        drawn.append(np.asarray(Image.open(tmp_path / "u.png")))
+    assert np.array_equal(drawn[0], np.asarray(Image.open(tmp_path / "s.png")))
+    assert np.array_equal(drawn[1], drawn[2]) and not np.array_equal(drawn[0], drawn[1])
     capsys.readouterr()
     assert main(["sample", "--run", str(autoencoder), "--out", str(tmp_path / "t.png")]) == 2
     assert "model=prior" in capsys.readouterr().err
