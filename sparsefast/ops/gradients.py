@@ -57,7 +57,7 @@ def least_squares_gradients(
     counts : Tensor of shape (N,), int32
     """
     dictionary = dictionary.masked_fill(~dictionary.isfinite().all(1, keepdim=True), 0)
-    if mask is None and len(dictionary) <= _MAX_GRAM and grad.device.type == "cpu":
+    if mask is None and len(dictionary) <= _MAX_GRAM and not grad.is_cuda:
         outputs = (
             torch.empty_like(signals, memory_format=torch.contiguous_format) if of_signals else None,
             torch.empty_like(dictionary) if of_dictionary else None,

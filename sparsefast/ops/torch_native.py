@@ -36,7 +36,9 @@ def _kernels(*tensors: Tensor) -> Any:
 
 
 def _array(x: Tensor) -> Any:
-    return x.detach().contiguous().numpy()
+    """The same numbers as the kernels take them: dense, and at an address that their type may stand at."""
+    array = x.detach().contiguous().numpy()
+    return array if array.flags.aligned else array.copy()
 
 
 def decode(values: Tensor, indices: Tensor, counts: Tensor, dictionary: Tensor) -> Tensor | None:

@@ -17,6 +17,7 @@ def quick(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv(cli.STARTED, "1")
     before = torch.get_num_threads()
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
