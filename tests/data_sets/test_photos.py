@@ -40,11 +40,11 @@ def planar(split):
 
 
 def test_training_crops_are_parts_of_training_photographs_and_of_no_others():
-    images = batch_of(open_set(PhotosConfig(size=32), "train"), 40)
-    assert images.shape == (40, 3, 32, 32)
+    images = batch_of(open_set(PhotosConfig(size=32), "train"), 16)
+    assert images.shape == (16, 3, 32, 32)
     train, held_out = planar("train"), planar("held-out")
     detailed = [image for image in images if image.std() > 10]
-    assert len(detailed) > 10
+    assert len(detailed) > 4
     assert all(places(image, train) for image in detailed)
     assert not any(places(image, held_out) for image in detailed)
 

@@ -2,6 +2,9 @@ import pytest
 
 from sparsefast.metrics import weights
 from tests.metrics.fake_weights import fake_weights
+from tests.training.conftest import one_thread
+
+__all__ = ["fake", "fake_files", "one_thread"]
 
 
 @pytest.fixture(scope="package")
