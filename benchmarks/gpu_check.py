@@ -32,6 +32,7 @@ from gpu_stages import BUILD, ROOT, STAGES, Step, stages
 
 SCHEMA, SCHEMA_VERSION = "sparsefast-gpu-check", 1
 LIMIT = 560.0
+GRACE = 15.0  # seconds from an interrupt to the end
 PROBE = """
 import json, torch
 if torch.cuda.is_available():
@@ -41,7 +42,8 @@ if torch.cuda.is_available():
 
 
 def run(step: Step, limit: float) -> dict[str, Any]:
-    """Run a command, print what it prints, and say how it went. It is stopped, children and all, at the limit."""
+    """Run a command, print what it prints, and say how it went. It is stopped, children and all, at the limit,
+    and interrupted shortly before."""
     python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": python_path, **step.environment}
     tail: collections.deque[str] = collections.deque(maxlen=60)
@@ -70,8 +72,14 @@ def run(step: Step, limit: float) -> dict[str, Any]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
-    timer = threading.Timer(max(limit, 0.0), stop)
-    timer.start()
+    def interrupt() -> None:
+        # As Ctrl-C does: pytest then says what it has found so far.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGINT)
+
+    timers = [threading.Timer(max(limit - GRACE, 0.0), interrupt), threading.Timer(max(limit, 0.0), stop)]
+    for timer in timers:
+        timer.start()
     try:
         for line in process.stdout or ():
             print(line, end="", flush=True)
@@ -81,7 +89,8 @@ def run(step: Step, limit: float) -> dict[str, Any]:
         stop()
         raise
     finally:
-        timer.cancel()
+        for timer in timers:
+            timer.cancel()
     status = "timed out" if stopped.is_set() else "passed" if code == 0 else "failed"
     seconds = round(time.monotonic() - start, 2)
     return {**record, "status": status, "returncode": code, "seconds": seconds, "tail": list(tail), **step.read()}
