@@ -36,6 +36,7 @@ const char* cuda_omp(const OmpProblem& p, void* workspace, CudaQueue queue) {
     const bool single = p.dictionary.dtype == DType::float32;
     if (is_small(p)) return single ? launch_small_float(p, queue.stream) : launch_small_double(p, queue.stream);
     const int64_t limit = shared_memory_limit(queue.device);
+    if (takes_projected(p, limit)) return launch_projected(p, queue.stream);
     return single ? launch_code_float(p, workspace, limit, queue.stream)
                   : launch_code_double(p, workspace, limit, queue.stream);
 }

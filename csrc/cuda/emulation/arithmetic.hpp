@@ -53,6 +53,8 @@ inline T __ldg(const T* address) {
     return *address;
 }
 
+inline float rsqrtf(float v) { return 1.0f / __builtin_sqrtf(v); }
+
 inline int __float_as_int(float v) { return sparsefast::emulation::bits_as<int>(v); }
 inline unsigned __float_as_uint(float v) { return sparsefast::emulation::bits_as<unsigned>(v); }
 inline float __int_as_float(int v) { return sparsefast::emulation::bits_as<float>(v); }

@@ -10,4 +10,8 @@ const char* launch_code_double(const OmpProblem& problem, void* workspace, int64
 const char* launch_small_float(const OmpProblem& problem, void* stream);
 const char* launch_small_double(const OmpProblem& problem, void* stream);
 
+// Whether `launch_projected` codes this problem, on a device whose blocks may have so many bytes of shared memory.
+bool takes_projected(const OmpProblem& problem, int64_t shared_limit);
+const char* launch_projected(const OmpProblem& problem, void* stream);
+
 }  // namespace sparsefast
