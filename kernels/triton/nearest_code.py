@@ -23,7 +23,6 @@ from sparsefast.kernels.triton.layout import Layout, on, power_of_two_at_least
 from sparsefast.kernels.triton.layout import prepare_atoms as prepare
 from sparsefast.kernels.triton.signals import (
     INF,
-    NAN,
     exponent_of,
     is_finite,
     magnitude_bits,
@@ -107,7 +106,7 @@ def nearest_kernel(
 
     found = finite & (least < INF)
     tl.store(indices + rows * indices_n, tl.where(found, nearest, 0), mask=live)
-    tl.store(distances + rows * distances_n, tl.where(found, distance, NAN).to(T), mask=live)
+    tl.store(distances + rows * distances_n, tl.where(found, distance, float("nan")).to(T), mask=live)
 
 
 @triton.jit

@@ -28,7 +28,6 @@ from sparsefast.kernels.triton.signals import (
     DEPENDENT,
     EXHAUSTED,
     INF,
-    NAN,
     NONFINITE,
     ORTHOGONAL,
     TOLERANCE,
@@ -258,7 +257,7 @@ def pursue_blocks(
 
         why = tl.where(active > 0, tl.where(limit == n_nonzero, COMPLETE, EXHAUSTED), why)
         store_ends(counts, status, rows, live, count, why)
-        padding = tl.where(why == NONFINITE, NAN, 0.0).to(T)[:, None]
+        padding = tl.where(why == NONFINITE, float("nan"), 0.0).to(T)[:, None]
         for first in range(0, n_nonzero, BS):
             s = (first + tl.arange(0, BS)).to(tl.int64)[None, :]
             selected = s < count[:, None]

@@ -32,7 +32,6 @@ from sparsefast.kernels.triton.signals import (
     DEPENDENT,
     EXHAUSTED,
     INF,
-    NAN,
     NONFINITE,
     ORTHOGONAL,
     TOLERANCE,
@@ -147,7 +146,7 @@ def pursue_tile(
         if OLS:
             delta = tl.where(won & new[:, None], -INF, delta)
         else:
-            c0 = tl.where(won & new[:, None], NAN, c0)
+            c0 = tl.where(won & new[:, None], float("nan"), c0)
         active = new.to(tl.int32)
         count += active
         k += 1
@@ -166,7 +165,7 @@ def pursue_tile(
     why = tl.where(active > 0, tl.where(limit == n_nonzero, COMPLETE, EXHAUSTED), why)
     store_ends(counts, status, rows, live, count, why)
     out = scaled(gamma, (e - tl.load(exponent))[:, None]).to(T)
-    padding = tl.where(why == NONFINITE, NAN, 0.0).to(T)[:, None]
+    padding = tl.where(why == NONFINITE, float("nan"), 0.0).to(T)[:, None]
     for first in range(0, n_nonzero, SP):
         s = first + slots
         selected = s[None, :] < count[:, None]

@@ -22,7 +22,6 @@ EXHAUSTED = tl.constexpr(int(Status.EXHAUSTED))
 ORTHOGONAL = tl.constexpr(int(Status.ORTHOGONAL))
 DEPENDENT = tl.constexpr(int(Status.DEPENDENT))
 NONFINITE = tl.constexpr(int(Status.NONFINITE))
-NAN = tl.constexpr(float("nan"))
 INF = tl.constexpr(float("inf"))
 
 

@@ -22,7 +22,6 @@ from sparsefast.kernels.triton.layout import prepare_atoms as prepare
 from sparsefast.kernels.triton.signals import (
     COMPLETE,
     INF,
-    NAN,
     NONFINITE,
     ORTHOGONAL,
     correlate,
@@ -82,7 +81,7 @@ def topk_kernel(
     slots = tl.arange(0, SP)
     finite, e, up, down = scale_of(signals, at, stride_f, live, n_features, BN, BF)
     unscale = e + tl.load(exponent)
-    padding = tl.where(finite, 0.0, NAN).to(T)
+    padding = tl.where(finite, 0.0, float("nan")).to(T)
 
     count = tl.zeros((BN,), tl.int32)
     # The last of those written: all that come after it are still to be selected.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from sparsefast.kernels.status import Status
 
@@ -102,11 +103,7 @@ class Kernel:
 
     def placed(self, x: Any) -> Any:
         """An array where the kernel wants it."""
-        if self.variant != DEVICE or not isinstance(x, np.ndarray):
-            return x
-        import torch
-
-        return torch.tensor(x, device="cuda")
+        return on_device(x) if self.variant == DEVICE and isinstance(x, np.ndarray) else x
 
     def run(self, *arguments: Any, outputs: Outputs, n_threads: int) -> None:
         """Call the function with outputs as they are."""
@@ -196,6 +193,18 @@ def has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def on_device(x: np.ndarray, device: str = "cuda") -> Any:
+    """An array as a tensor of a device that has its strides, where a tensor can: none are negative."""
+    import torch
+
+    steps = [stride // x.itemsize for stride in x.strides]
+    if x.size == 0 or min(steps, default=0) < 0 or any(stride % x.itemsize for stride in x.strides):
+        return torch.tensor(x.copy(), device=device)
+    extent = 1 + sum((n - 1) * step for n, step in zip(x.shape, steps, strict=True))
+    memory = torch.tensor(as_strided(x, (extent,), (x.itemsize,)), device=device)
+    return memory.as_strided(x.shape, steps)
 
 
 def exists(backend: str, name: str) -> bool:

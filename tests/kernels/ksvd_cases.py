@@ -9,7 +9,7 @@ import numpy as np
 
 import sparsefast
 from sparsefast import dispatch
-from tests.kernels.helper import DEVICE, ORDERS, has_gpu
+from tests.kernels.helper import DEVICE, ORDERS, has_gpu, on_device
 
 ON_CPU = sparsefast.backends("ksvd_update", device="cpu")
 """Those that look at codes before they trust them."""
@@ -78,10 +78,8 @@ def online(a, b, dictionary, backend, *, n_iterations=1, sphere=False) -> np.nda
 def run(op: str, backend: str, dtype: Any, arguments: tuple, outputs: tuple[np.ndarray, ...], n_threads: int) -> None:
     """Call the kernel of a backend: for GPUs on tensors there, or on the emulated device with its threads in order."""
     if backend == f"cuda-{DEVICE}":
-        import torch
-
         kernel = getattr(dispatch.resolve(op, "cuda", str(dtype), "cuda").module, op)
-        there = [torch.tensor(x, device="cuda") if isinstance(x, np.ndarray) else x for x in (*arguments, *outputs)]
+        there = [on_device(x) if isinstance(x, np.ndarray) else x for x in (*arguments, *outputs)]
         kernel(*there, n_threads)
         for here, x in zip(outputs, there[len(arguments) :], strict=True):
             here[...] = x.cpu().numpy()

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.properties.calls import CELLS
 
-EXAMPLES = {"cpu": 200, "reference": 200, "numba": 25, "cuda-emulated": 25}
+EXAMPLES = {"cpu": 200, "reference": 200, "numba": 25, "cuda-emulated": 25, "cuda-device": 50}
 # The reference and Numba share what is shared; their kernels are small, and the first is a loop in Python.
-MANY_EXAMPLES = {"cpu": 10_000, "reference": 1000, "numba": 1000, "cuda-emulated": 1000}
+MANY_EXAMPLES = {"cpu": 10_000, "reference": 1000, "numba": 1000, "cuda-emulated": 1000, "cuda-device": 1000}
 MOST_SIGNALS = {"cpu": 70, "reference": 3, "numba": 70, "cuda-emulated": 40}
 
 # Each op on each backend, with the number of examples: few always, many where slow tests run.

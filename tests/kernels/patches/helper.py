@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
+from numpy.lib.stride_tricks import sliding_window_view
 
 from sparsefast.kernels import patch_grid
 from sparsefast.kernels.numbers import STORED, computing, narrow, widen
 from sparsefast.kernels.patch_grid import Grid, TileLists
 from tests.data import photograph
-from tests.kernels.helper import DEVICE, ORDERS, Kernel, kernels
+from tests.kernels.helper import DEVICE, ORDERS, Kernel, kernels, on_device
 
 DTYPES = tuple(STORED)
 # A number of the dtype differs from what it was rounded from by at most half of this part of it, or of `SMALLEST`.
@@ -279,12 +279,9 @@ def placed(kernel: Kernel, x: Any, dtype: str = "") -> Any:
         return TileLists(x.tile, placed(kernel, x.starts), placed(kernel, x.patches))
     if not isinstance(x, np.ndarray):
         return x
+    tensor = on_device(x)
+    if dtype != "bfloat16":
+        return tensor
     import torch
 
-    if x.size == 0 or min(x.strides, default=0) < 0:
-        x = x.copy()
-    steps = [stride // x.itemsize for stride in x.strides]
-    extent = 1 + sum((n - 1) * step for n, step in zip(x.shape, steps, strict=True)) if x.size else 0
-    memory = torch.tensor(as_strided(x, (extent,), (x.itemsize,)), device="cuda")
-    tensor = memory.as_strided(x.shape, steps)
-    return tensor.view(torch.bfloat16) if dtype == "bfloat16" else tensor
+    return tensor.view(torch.bfloat16)
