@@ -10,8 +10,6 @@ import numpy as np
 from sparsefast import arrays
 from sparsefast.arrays import Array
 
-_new = object.__new__
-
 
 class SparseCode:
     """Sparse codes of signals: for each signal up to `n_nonzero` atoms of a dictionary and their coefficients.
@@ -74,7 +72,7 @@ class SparseCode:
     @staticmethod
     def _make(indices: Any, values: Any, counts: Any, status: Any, n_atoms: int) -> SparseCode:
         """Without the checks: for ops, which made the arrays, and for trees, whose leaves need not be arrays."""
-        code = _new(SparseCode)
+        code = object.__new__(SparseCode)  # spelled out, as torch.compile follows it
         code.indices, code.values, code.counts, code.status, code.n_atoms = indices, values, counts, status, n_atoms
         return code
 
