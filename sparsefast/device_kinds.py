@@ -33,7 +33,9 @@ class TorchDeviceKind:
         return x.detach()
 
     def view(self, x: Array, dtype: str) -> Array:
-        x = self.tensor(x).resolve_neg()
+        # Mostly there is nothing to take off, and asking is less work than a tensor more.
+        if type(x) is not self.library.Tensor or x.requires_grad or x.is_neg():
+            x = self.tensor(x).resolve_neg()
         return x.to(self.library.float32) if dtype in COMPUTED_IN else x
 
     def raw_view(self, x: Array) -> Array:
@@ -53,12 +55,12 @@ class TorchDeviceKind:
         return x.to(getattr(self.library, dtype))
 
     def codes(self, n: int, n_nonzero: int, dtype: str) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        torch, empty = self.library, self._empty
+        torch, device, empty = self.library, self._device, self.library.empty
         out = (
-            empty((n, n_nonzero), self._computed_in(dtype)),
-            empty((n, n_nonzero), torch.int64),
-            empty((n,), torch.int32),
-            empty((n,), torch.uint8),
+            empty((n, n_nonzero), dtype=self._computed_in(dtype), device=device),
+            empty((n, n_nonzero), dtype=torch.int64, device=device),
+            empty((n,), dtype=torch.int32, device=device),
+            empty((n,), dtype=torch.uint8, device=device),
         )
         return out, out
 

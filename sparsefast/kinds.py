@@ -219,6 +219,7 @@ class TorchKind(_OnHost):
     def __init__(self, torch: Any) -> None:
         self.torch = torch
         self._elsewhere: dict[Any, TorchDeviceKind] = {}
+        self._devices: dict[Any, str] = {}
         self._names = {getattr(torch, name): name for name in self.dtypes}
 
     def on(self, x: Array) -> TorchKind | TorchDeviceKind:
@@ -233,7 +234,13 @@ class TorchKind(_OnHost):
         return np.array(x, order="C")
 
     def device(self, x: Array) -> str:
-        return "cpu" if x.is_cpu else str(x.device)
+        if x.is_cpu:
+            return "cpu"
+        device = x.device
+        name = self._devices.get(device)
+        if name is None:
+            name = self._devices[device] = str(device)
+        return name
 
     def dtype(self, x: Array) -> str:
         if x.layout is not self.torch.strided:

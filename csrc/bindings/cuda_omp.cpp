@@ -58,19 +58,9 @@ Matrix signals_of(const py::object& signals, const OmpDictionary& d) {
 
 const char* name_of(DType dtype) { return dtype == DType::float32 ? "float32" : "float64"; }
 
-int64_t workspace_bytes(const std::string& coder, const CudaDictionary& d, int64_t n_signals, int64_t n_nonzero,
-                        int device) {
-    OmpProblem p{};
-    p.coder = coder_of(coder);
-    p.dictionary = d.spec;
-    p.n_nonzero = n_nonzero;
-    p.signals.rows = n_signals;
-    return cuda_omp_workspace_bytes(p, {device, nullptr});
-}
-
 void run(const std::string& coder, const py::object& signals, const CudaDictionary& d, const py::object& packed,
          int64_t n_nonzero, const py::object& tol, const py::object& values, const py::object& indices,
-         const py::object& counts, const py::object& status, const py::object& workspace, int device,
+         const py::object& counts, const py::object& status, const py::object& allocate, int device,
          std::uintptr_t stream, const py::object& mask, bool positive) {
     OmpProblem p{};
     p.coder = coder_of(coder);
@@ -110,7 +100,13 @@ void run(const std::string& coder, const py::object& signals, const CudaDictiona
     p.counts = static_cast<int32_t*>(DeviceArray(counts, "counts").require("int32").output(n, -1));
     p.status = static_cast<uint8_t*>(DeviceArray(status, "status").require("uint8").output(n, -1));
     const CudaQueue queue{device, reinterpret_cast<void*>(stream)};
-    void* const scratch = DeviceArray(workspace, "workspace").buffer(cuda_omp_workspace_bytes(p, queue));
+    const int64_t bytes = cuda_omp_workspace_bytes(p, queue);
+    py::object workspace;  // kept until the kernels are queued
+    void* scratch = nullptr;
+    if (bytes) {
+        workspace = allocate(bytes);
+        scratch = DeviceArray(workspace.attr("description"), "workspace").buffer(bytes);
+    }
     const py::gil_scoped_release release;
     check(cuda_omp(p, scratch, queue));
 }
@@ -165,11 +161,9 @@ void bind_cuda_omp(py::module_& m) {
         .def_property_readonly("method", [](const CudaDictionary& d) { return method_name(d.spec.method); })
         .def("pack", &CudaDictionary::pack, py::arg("dictionary"), py::arg("gram").none(true), py::arg("packed"),
              py::arg("device"), py::arg("stream"));
-    m.def("cuda_workspace_bytes", &workspace_bytes, py::arg("coder"), py::arg("dictionary"), py::arg("n_signals"),
-          py::arg("n_nonzero"), py::arg("device"));
     m.def("cuda_code", &run, py::arg("coder"), py::arg("signals"), py::arg("dictionary"), py::arg("packed"),
           py::arg("n_nonzero"), py::arg("tol").none(true), py::arg("values"), py::arg("indices"), py::arg("counts"),
-          py::arg("status"), py::arg("workspace"), py::arg("device"), py::arg("stream"), py::arg("mask") = py::none(),
+          py::arg("status"), py::arg("allocate"), py::arg("device"), py::arg("stream"), py::arg("mask") = py::none(),
           py::arg("positive") = false);
     m.def(
         "cuda_support_most",

@@ -74,7 +74,7 @@ void run_unfold(const py::object& images, const py::tuple& grid, const py::objec
     p.grid = grid_of(grid, x.shape()[2], x.shape()[3]);
     p.corners = corners_of(corners, p.images.batch);
     p.patches = DeviceArray(out, "out")
-                    .require(x.dtype().c_str())
+                    .require(x.dtype())
                     .dense(shape_of_patches(p.grid, p.corners, p.images.batch, p.images.channels, rows));
     const py::gil_scoped_release release;
     check(cuda_unfold(p, queue_of(device, stream)));

@@ -6,6 +6,7 @@ arrays' library, and everything is queued on the current stream, so that calls c
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,25 +33,39 @@ def extension_of(x: Any) -> Any:
 
 def prepare_gram(dictionary: Any, gram: Any, n_threads: int) -> Layout:
     """Pack a dictionary (n_atoms, n_features), with its Gram matrix (n_atoms, n_atoms) or None; copies both."""
-    return _prepare(dictionary, gram, with_gram=True)
+    return _prepare(dictionary, gram, with_gram=True, kept=True)
+
+
+def prepare_gram_once(dictionary: Any, gram: Any, n_threads: int) -> Layout:
+    """The same for one call, on the stream that is current now."""
+    return _prepare(dictionary, gram, with_gram=True, kept=False)
 
 
 def prepare_atoms(dictionary: Any, gram: Any, n_threads: int) -> Layout:
     """Pack a dictionary (n_atoms, n_features) alone; `gram` is not needed."""
-    return _prepare(dictionary, None, with_gram=False)
+    return _prepare(dictionary, None, with_gram=False, kept=True)
 
 
-def _prepare(dictionary: Any, gram: Any, *, with_gram: bool) -> Layout:
-    address, dtype, shape, strides = describe(dictionary)
-    native = extension_of(dictionary).CudaDictionary(*shape, dtype, with_gram, gram is not None)
-    buffer = allocate(dictionary, native.bytes)
-    native.pack(
-        (address, dtype, shape, strides),
-        None if gram is None else describe(gram),
-        buffer.description,
-        *queue_of(dictionary),
-    )
-    return Layout(native, Packed(dictionary, buffer))
+def prepare_atoms_once(dictionary: Any, gram: Any, n_threads: int) -> Layout:
+    """The same for one call, on the stream that is current now."""
+    return _prepare(dictionary, None, with_gram=False, kept=False)
+
+
+@functools.lru_cache(256)
+def _described(
+    extension: Any, shape: tuple[int, int], dtype: str, with_gram: bool, gram_given: bool
+) -> tuple[Any, int]:
+    """What the extension knows of a dictionary of this shape and dtype, whatever it holds, and the bytes it takes."""
+    native = extension.CudaDictionary(*shape, dtype, with_gram, gram_given)
+    return native, native.bytes
+
+
+def _prepare(dictionary: Any, gram: Any, *, with_gram: bool, kept: bool) -> Layout:
+    described = describe(dictionary)
+    native, n_bytes = _described(extension_of(dictionary), described[2], described[1], with_gram, gram is not None)
+    buffer, queue = allocate(dictionary, n_bytes), queue_of(dictionary)
+    native.pack(described, None if gram is None else describe(gram), buffer.description, *queue)
+    return Layout(native, Packed(dictionary, buffer, queue, kept=kept))
 
 
 def code(
@@ -65,21 +80,22 @@ def code(
     positive: bool = False,
 ) -> None:
     """Run a coder on signals (N, n_features); outputs are values and indices (N, n_nonzero), counts and status (N,)."""
-    extension = extension_of(signals)
     device, stream = queue_of(signals)
-    n_bytes = extension.cuda_workspace_bytes(coder, layout.dictionary, signals.shape[0], n_nonzero, device)
-    workspace = allocate(signals, n_bytes)
-    extension.cuda_code(
+    values, indices, counts, status = outputs
+    extension_of(signals).cuda_code(
         coder,
         describe(signals),
         layout.dictionary,
-        layout.packed.on_stream_of(signals),
+        layout.packed.on_stream(stream),
         n_nonzero,
         describe(tol) if getattr(tol, "shape", ()) else tol,
-        *map(describe, outputs),
-        workspace.description,
+        describe(values),
+        describe(indices),
+        describe(counts),
+        describe(status),
+        functools.partial(allocate, signals),
         device,
         stream,
-        mask=None if mask is None else describe(mask),
-        positive=positive,
+        None if mask is None else describe(mask),
+        positive,
     )

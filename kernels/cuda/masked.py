@@ -6,8 +6,9 @@ from typing import Any
 
 from sparsefast.kernels.cuda.coders import Layout, code
 from sparsefast.kernels.cuda.coders import prepare_atoms as prepare
+from sparsefast.kernels.cuda.coders import prepare_atoms_once as prepare_once
 
-__all__ = ["FORM", "masked", "prepare"]
+__all__ = ["FORM", "masked", "prepare", "prepare_once"]
 
 FORM = "atoms"
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from sparsefast.kernels.cuda.coders import Layout, code
 from sparsefast.kernels.cuda.coders import prepare_gram as prepare
+from sparsefast.kernels.cuda.coders import prepare_gram_once as prepare_once
 
-__all__ = ["FORM", "omp", "prepare"]
+__all__ = ["FORM", "omp", "prepare", "prepare_once"]
 
 FORM = "gram"
 

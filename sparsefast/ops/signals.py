@@ -159,9 +159,9 @@ def layout_of(
     """The layout that the chosen kernel reads: kept by a PreparedDictionary, or made for this call."""
     if isinstance(dictionary, PreparedDictionary):
         return dictionary.layout(choice, n_threads)
-    return choice.module.prepare(
-        kind.view(dictionary, dtype), None if gram is None else kind.view(gram, dtype), n_threads
-    )
+    # A layout that others may read on their streams has more to remember than one for this call.
+    prepare = getattr(choice.module, "prepare_once", None) or choice.module.prepare
+    return prepare(kind.view(dictionary, dtype), None if gram is None else kind.view(gram, dtype), n_threads)
 
 
 def as_code(out: tuple[Array, ...], signals: Array, kind: Kind, dtype: str, n_atoms: int) -> SparseCode:

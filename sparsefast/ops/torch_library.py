@@ -85,10 +85,30 @@ def define(
         def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
             return batch(call, info, in_dims, args)
 
+    class Direct(torch.autograd.Function):
+        """The same formulas around the computation itself. The operator takes several times as long to enter, which
+        only those need who look at operators."""
+
+        @staticmethod
+        def forward(ctx: Any, *args: Any) -> Any:
+            output = implementation(*args)
+            if save is not None:
+                save(ctx, args, output)
+            return output
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return formula(ctx, *grads)
+
     def call(*args: Any) -> Any:
-        if torch.compiler.is_compiling() or not _is_transformed():
+        if torch.compiler.is_compiling():
             return operator(*args)
-        return Function.apply(*args)
+        if _is_transformed():
+            return Function.apply(*args)
+        tracked = _tracked(args)
+        if tracked is None:
+            return operator(*args)
+        return Direct.apply(*args) if tracked else implementation(*args)
 
     torch.library.register_fake(qualified, fake, lib=LIBRARY)
     torch.library.register_autograd(qualified, formula, setup_context=save, lib=LIBRARY)
@@ -99,6 +119,46 @@ def define(
 def _is_transformed() -> bool:
     """Whether the call stands inside grad, vmap or their like, or in forward mode, which a Function refuses."""
     return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+def _tracked(args: tuple[Any, ...]) -> bool | None:
+    """Whether autograd has to record a call with these arguments; None where others have to see the operator: modes,
+    the profiler, and tensors that are more, or less, than memory of a CPU or a GPU."""
+    if _observed():
+        return None
+    recorded, enabled = False, torch.is_grad_enabled()
+    for x in args:
+        if isinstance(x, Tensor):
+            if type(x) not in _TYPES or torch._C._dispatch_keys(x).raw_repr() not in _KEYS:
+                return None
+            recorded |= enabled and x.requires_grad
+    return recorded
+
+
+def _keys_of_plain_tensors() -> set[int]:
+    """What the dispatcher goes by, of tensors on a CPU and on a GPU, outside of inference mode and inside."""
+    names = torch._C.DispatchKey
+    keys = set()
+    for backend in ("CPU", "CUDA"):
+        inference = torch._C.DispatchKeySet(getattr(names, backend)).add(getattr(names, "Autocast" + backend))
+        usual = inference.add(getattr(names, "Autograd" + backend)).add(names.ADInplaceOrView)
+        keys |= {inference.raw_repr(), usual.raw_repr()}
+    return keys
+
+
+_TYPES = (Tensor, torch.nn.Parameter)
+_KEYS = _keys_of_plain_tensors()
+
+
+def _observed() -> bool:
+    """Whether anything looks at operators as they are called."""
+    native = torch._C
+    return bool(
+        native._len_torch_dispatch_stack()
+        or native._is_torch_function_mode_enabled()
+        or native._get_tracing_state() is not None
+        or native._autograd._profiler_enabled()
+    )
 
 
 def flatten(x: Tensor, dim: int | None, batch_size: int) -> Tensor:

@@ -22,7 +22,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(kinds.TorchKind, "device", lambda self, x: "cuda:0")
     monkeypatch.setattr(kinds.TorchKind, "on", lambda self, x: TorchDeviceKind(torch, "cpu"))
     monkeypatch.setattr(kinds.TorchKind, "memory", lambda self, x: (where(self, x), x._version))
-    monkeypatch.setattr(coders, "Packed", lambda like, buffer: memory.Packed(np.empty(0), buffer))
+    monkeypatch.setattr(coders, "Packed", lambda like, *args, kept: memory.Packed(np.empty(0), *args, kept=kept))
     for module in (coders, fold, ksvd, memory, nearest_code, support_solve, unfold):
         monkeypatch.setattr(module, "extension_of", lambda x: emulated, raising=False)
         monkeypatch.setattr(module, "queue_of", lambda x: (0, 0))
