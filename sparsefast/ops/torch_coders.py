@@ -7,9 +7,8 @@ matrices are no variables.
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,20 +27,28 @@ _lent = threading.local()
 _CODE = "(Tensor values, Tensor indices, Tensor counts, Tensor status)"
 
 
-@contextlib.contextmanager
-def lend(dictionary: prepared.PreparedDictionary, tensor: Tensor) -> Iterator[None]:
+class Lent:
     """Inside the block, operators of this thread that are given `tensor` use the layouts of the PreparedDictionary,
     which no schema can name, and do not pack it anew."""
-    _lent.dictionary, _lent.memory = dictionary, _memory(tensor)
-    try:
-        yield
-    finally:
-        _lent.dictionary = None
+
+    __slots__ = ("_dictionary", "_tensor")
+
+    def __init__(self, dictionary: prepared.PreparedDictionary, tensor: Tensor) -> None:
+        self._dictionary, self._tensor = dictionary, tensor
+
+    def __enter__(self) -> None:
+        _lent.dictionary, _lent.tensor = self._dictionary, self._tensor
+
+    def __exit__(self, *error: object) -> None:
+        _lent.dictionary = _lent.tensor = None
 
 
 def _packed(tensor: Tensor) -> Any:
     dictionary = getattr(_lent, "dictionary", None)
-    return dictionary if dictionary is not None and _memory(tensor) == _lent.memory else tensor
+    if dictionary is None:
+        return tensor
+    # Transforms and autograd hand on the tensor itself or another one of the same memory.
+    return dictionary if tensor is _lent.tensor or _memory(tensor) == _memory(_lent.tensor) else tensor
 
 
 def _fields(code: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -39,7 +39,7 @@ class _Call(NamedTuple):
     def run(self, operator: Any, *arguments: Any) -> Any:
         if self.prepared is None or torch.compiler.is_compiling():
             return operator(*arguments)
-        with torch_coders.lend(self.prepared, self.dictionary):
+        with torch_coders.Lent(self.prepared, self.dictionary):
             return operator(*arguments)
 
     def shaped(self, x: Tensor, *more: int) -> Tensor:
