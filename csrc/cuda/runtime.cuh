@@ -5,8 +5,12 @@
 #include <cuda_runtime.h>
 #include <math.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <mutex>
+#include <utility>
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 // Compute capability 8.0 has an instruction for it.
@@ -32,12 +36,22 @@ inline const char* take_error(cudaError_t error) {
     return cudaGetErrorString(error);
 }
 
-// More than what any block may have without asking.
+// More than what any block may have without asking. What a kernel was allowed once on a device it may have from then
+// on: asking costs a small call more than looking it up.
 inline const char* allow_shared(const void* function, std::size_t dynamic_bytes) {
     constexpr std::size_t kWithoutAsking = std::size_t(48) << 10;
     if (dynamic_bytes <= kWithoutAsking) return nullptr;
-    return take_error(
+    static std::mutex mutex;
+    static std::map<std::pair<const void*, int>, std::size_t> allowed;
+    int device = 0;
+    if (const char* error = take_error(cudaGetDevice(&device))) return error;
+    const std::lock_guard<std::mutex> lock(mutex);
+    std::size_t& most = allowed[{function, device}];
+    if (dynamic_bytes <= most) return nullptr;
+    const char* const error = take_error(
         cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(dynamic_bytes)));
+    if (!error) most = dynamic_bytes;
+    return error;
 }
 
 template <bool Cooperative, typename... P, typename... A>
@@ -102,9 +116,15 @@ class DeviceGuard {
 // The bytes that a block may have, static ones included, when it asks for them; what every device has if this one does
 // not say.
 inline int64_t shared_memory_limit(int device) {
-    int bytes = 0;
+    constexpr int kRemembered = 64;
+    static std::atomic<int> known[kRemembered];  // 0 where nobody has asked
+    const bool remembered = device >= 0 && device < kRemembered;
+    int bytes = remembered ? known[device].load(std::memory_order_relaxed) : 0;
+    if (bytes) return bytes;
     const cudaError_t error = cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-    return take_error(error) ? int64_t(48) << 10 : bytes;
+    if (take_error(error)) return int64_t(48) << 10;
+    if (remembered) known[device].store(bytes, std::memory_order_relaxed);
+    return bytes;
 }
 
 }  // namespace sparsefast
