@@ -6,25 +6,29 @@
 namespace sparsefast {
 namespace {
 
-template <typename T, int F>
-const char* launch_small(const OmpProblem& p, void* stream) {
+template <typename T, int F, bool ols, bool whole>
+const char* launch_pursuit(const OmpProblem& p, void* stream) {
+    using Pursuit = SmallPursuit<T, F, ols, whole>;
     const DeviceDictionary<T> d(p.dictionary, p.packed);
     const int64_t blocks = (p.signals.rows + kSmallBlock - 1) / kSmallBlock;
-    const auto grid = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
-    const auto queue = static_cast<cudaStream_t>(stream);
-    const int64_t chunk = SmallPursuit<T, F, true>::kChunk,
-                  atoms = p.dictionary.n_atoms < chunk ? p.dictionary.n_atoms : chunk;
-    const int64_t shared = atoms * F * static_cast<int64_t>(sizeof(T));
+    const int64_t atoms = whole ? Pursuit::in_groups(static_cast<int>(d.n_atoms)) : Pursuit::kChunk;
+    return SF_LAUNCH((small_kernel<T, F, ols, whole>), blocks < kSmallGrid ? blocks : kSmallGrid, kSmallBlock,
+                     atoms * Pursuit::kStride * static_cast<int64_t>(sizeof(T)), static_cast<cudaStream_t>(stream),
+                     p.signals, d, tolerances_of<T>(p), outputs_of<T>(p));
+}
+
+template <typename T, int F>
+const char* launch_small(const OmpProblem& p, void* stream) {
+    const bool whole = p.dictionary.n_atoms <= SmallPursuit<T, F, true, true>::kChunk;
     if (p.coder == OmpCoder::ols)
-        return SF_LAUNCH((small_kernel<T, F, true>), grid, kSmallBlock, shared, queue, p.signals, d,
-                         tolerances_of<T>(p), outputs_of<T>(p));
-    return SF_LAUNCH((small_kernel<T, F, false>), grid, kSmallBlock, shared, queue, p.signals, d, tolerances_of<T>(p),
-                     outputs_of<T>(p));
+        return whole ? launch_pursuit<T, F, true, true>(p, stream) : launch_pursuit<T, F, true, false>(p, stream);
+    return whole ? launch_pursuit<T, F, false, true>(p, stream) : launch_pursuit<T, F, false, false>(p, stream);
 }
 
 }  // namespace
 
 const char* launch_small_float(const OmpProblem& p, void* stream) {
+    if (p.dictionary.n_features == 3) return launch_small<float, 3>(p, stream);
     return p.dictionary.n_features <= 4 ? launch_small<float, 4>(p, stream) : launch_small<float, 8>(p, stream);
 }
 const char* launch_small_double(const OmpProblem& p, void* stream) { return launch_small<double, 4>(p, stream); }

@@ -68,6 +68,20 @@ def test_more_atoms_than_pass_at_once(coder: str, n_features: int, method: str) 
     check_choices(p.signals, p.dictionary, found, 2, eps, coder)
 
 
+@in_every_order
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("n_features", [3, 4])
+def test_rows_of_four_are_those_of_longer_rows(order: str, n_features: int, index_dtype: type) -> None:
+    # Blocks of 128 signals write rows of four in wide stores, for which threads exchange indices; the last does not.
+    p = sparse_problem(299, n_features, 21, 2, 0.2).astype(np.float32)
+    p.signals[[3, 130]] = np.nan
+    fours, fives = (code(order, "omp", p, n, index_dtype=index_dtype) for n in (4, 5))
+    np.testing.assert_array_equal(fours.values, fives.values[:, :4])
+    np.testing.assert_array_equal(fours.indices, fives.indices[:, :4])
+    np.testing.assert_array_equal(fours.counts, fives.counts)
+    assert len(np.unique(fours.indices[:, 0])) > 10
+
+
 @pytest.mark.parametrize("n_features", [3, 7, 20])
 def test_the_nearest_of_more_atoms_than_pass_at_once(n_features: int) -> None:
     rng = np.random.default_rng(0)

@@ -48,6 +48,9 @@ inline sparsefast::emulation::Common<A, B> max(A a, B b) {
     return x > y || y != y ? x : y;
 }
 
+inline float rsqrt(float v) { return 1 / sqrt(v); }
+inline double rsqrt(double v) { return 1 / sqrt(v); }
+
 template <typename T>
 inline T __ldg(const T* address) {
     return *address;

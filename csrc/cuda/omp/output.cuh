@@ -23,18 +23,21 @@ struct Outputs {
             static_cast<int32_t*>(indices)[at] = index;
     }
 
-    // Four indices of a row of four.
-    __device__ void put_four(int64_t at, const int* index) const {
+    // The four indices of a thread's signal, of rows of four, by all threads of a warp, whose signals follow each other
+    // from an even one on. Wide ones go as two rows by each pair of threads, half a row from each: whole sectors.
+    __device__ void put_four(int64_t signal, const int* index) const {
         struct alignas(16) Two {
             int64_t v[2];
         };
         if (wide) {
-            Two* const to = reinterpret_cast<Two*>(static_cast<int64_t*>(indices) + at);
-            to[0] = {{index[0], index[1]}};
-            to[1] = {{index[2], index[3]}};
+            const bool odd = threadIdx.x & 1;
+            const int low = __shfl_xor_sync(0xffffffffu, odd ? index[0] : index[2], 1);
+            const int high = __shfl_xor_sync(0xffffffffu, odd ? index[1] : index[3], 1);
+            Two* const to = static_cast<Two*>(indices) + signal * 2 - odd;
+            to[0] = {{odd ? low : index[0], odd ? high : index[1]}};
+            to[2] = {{odd ? index[2] : low, odd ? index[3] : high}};
         } else {
-            *reinterpret_cast<Four<int32_t>*>(static_cast<int32_t*>(indices) +
-                                              at) = {{index[0], index[1], index[2], index[3]}};
+            static_cast<Four<int32_t>*>(indices)[signal] = {{index[0], index[1], index[2], index[3]}};
         }
     }
 
