@@ -92,6 +92,27 @@ def test_the_nearest_of_more_atoms_than_pass_at_once(n_features: int) -> None:
     np.testing.assert_allclose(found.distances, distances.min(axis=1), rtol=1e-14)
 
 
+@in_every_order
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_signals_have_the_nearest_codes_of_few(order: str, dtype: type) -> None:
+    # From 8192 signals on, tiles of signals and atoms; their last ones are not full, and one has room for 16 features.
+    p = sparse_problem(8300, 21, 150, 3, 0.1).astype(dtype)
+    p.signals[[0, 77, 8299]] = np.nan
+    p.dictionary[[3, 149], 20] = np.inf
+    p.dictionary[[140, 90]] = p.dictionary[5]
+    kernel = Kernel("cuda", order, "nearest_code")
+    layout = kernel.prepare(p.dictionary)
+    few = kernel.nearest(p.signals[-500:], p.dictionary, layout=layout)
+    assert len(np.unique(few.indices)) > 100
+    for shared_memory in (227 << 10, 56 << 10):
+        emulated.set_shared_memory(shared_memory)
+        many = kernel.nearest(p.signals, p.dictionary, layout=layout)
+        assert few.same_bits(many, np.arange(7800, 8300))
+        distances = np.linalg.norm(p.signals[1:70, None] - p.dictionary, axis=2)
+        distances[~np.isfinite(distances)] = np.inf
+        np.testing.assert_allclose(many.distances[1:70], distances.min(axis=1), rtol=20 * np.finfo(dtype).eps)
+
+
 def test_a_method_for_each_size() -> None:
     def method(n_atoms: int, n_features: int, dtype: str, **more: bool) -> str:
         given = {"with_gram": True, "gram_given": False, **more}
