@@ -26,7 +26,8 @@ OmpMethod cuda_omp_method(int64_t n_atoms, int64_t n_features, DType dtype, bool
 }
 
 int64_t cuda_omp_workspace_bytes(const OmpProblem& p, CudaQueue queue) {
-    return is_small(p) ? 0 : plan_for(p, queue.device).workspace;
+    if (is_small(p) || takes_topk(p, shared_memory_limit(queue.device))) return 0;
+    return plan_for(p, queue.device).workspace;
 }
 
 const char* cuda_omp(const OmpProblem& p, void* workspace, CudaQueue queue) {
@@ -37,6 +38,7 @@ const char* cuda_omp(const OmpProblem& p, void* workspace, CudaQueue queue) {
     if (is_small(p)) return single ? launch_small_float(p, queue.stream) : launch_small_double(p, queue.stream);
     const int64_t limit = shared_memory_limit(queue.device);
     if (takes_projected(p, limit)) return launch_projected(p, queue.stream);
+    if (takes_topk(p, limit)) return launch_topk_float(p, limit, queue.stream);
     return single ? launch_code_float(p, workspace, limit, queue.stream)
                   : launch_code_double(p, workspace, limit, queue.stream);
 }

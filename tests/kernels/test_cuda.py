@@ -92,6 +92,20 @@ def test_the_nearest_of_more_atoms_than_pass_at_once(n_features: int) -> None:
     np.testing.assert_allclose(found.distances, distances.min(axis=1), rtol=1e-14)
 
 
+@pytest.mark.parametrize(("n_atoms", "n_signals"), [(90, 16900), (300, 8500), (700, 4300)])
+def test_tiles_of_many_signals_have_the_largest_correlations_of_few(n_atoms: int, n_signals: int) -> None:
+    p = sparse_problem(n_signals, 10, n_atoms, 3, 0.1).astype(np.float32)
+    p.signals[[0, 77, n_signals - 1]] = np.nan
+    p.dictionary[[8, 60]] = p.dictionary[5]
+    kernel = Kernel("cuda", "shuffled", "topk")
+    layout = kernel.prepare(p.dictionary)
+    rows = np.arange(n_signals - 200, n_signals)
+    many, few = (kernel.code(x, p.dictionary, 40, layout=layout) for x in (p.signals, p.signals[rows]))
+    assert few.same_bits(many, rows)
+    sizes = np.abs(p.signals[rows[:-1]].astype(np.float64) @ p.dictionary.T.astype(np.float64))
+    np.testing.assert_allclose(np.abs(few.values[:-1]), -np.sort(-sizes)[:, :40], atol=1e-5)
+
+
 @in_every_order
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_many_signals_have_the_nearest_codes_of_few(order: str, dtype: type) -> None:

@@ -1,12 +1,10 @@
 // What the kernels of nearest_code share: outputs, the scales of signals, and the distance to the atom that has won.
 #pragma once
 
-#include "cuda/omp/tile.cuh"
+#include "cuda/signal_rows.cuh"
 
 namespace sparsefast {
 namespace {
-
-constexpr int kAtOnce = 8;  // signals whose rows a warp reads together, so that it waits once for them
 
 template <typename T>
 struct Nearest {
@@ -78,67 +76,16 @@ struct Winner {
 
 // The signals of a block's tile.
 template <typename T, int signals>
-struct NearestTile {
-    int exponents[signals], winners[signals];
-    bool finite[signals];
+struct NearestTile : SignalRows<T, signals> {
+    using SignalRows<T, signals>::exponents;
+    using SignalRows<T, signals>::finite;
+    int winners[signals];
 
-    // Products with a signal much smaller than the codebook are taken at a scale at which norms do not overflow.
-    __device__ int scale_of(int t, int own) const {
-        constexpr int kApart = sizeof(T) == 4 ? 100 : 900;
-        return exponents[t] < own - kApart ? own - kApart : exponents[t];
-    }
-
-    // Exponents of the tile's n signals, x the first.
-    __device__ void measure(const Matrix& all, const T* x, int n) {
-        const int lane = threadIdx.x % kWarp, cols = static_cast<int>(all.cols);
-        for (int first = threadIdx.x / kWarp * kAtOnce; first < signals; first += kBlock / kWarp * kAtOnce) {
-            T peak[kAtOnce] = {};
-            bool bad[kAtOnce] = {};
-            for (int f = lane; f < cols; f += kWarp) {
-#pragma unroll
-                for (int i = 0; i < kAtOnce; ++i) {
-                    const T a = first + i < n ? fabs(x[(first + i) * all.row_stride + f * all.col_stride]) : T(0);
-                    bad[i] |= !is_finite(a);
-                    peak[i] = a > peak[i] ? a : peak[i];
-                }
-            }
-            T own_peak = 0;
-            bool own_bad = false;
-#pragma unroll
-            for (int i = 0; i < kAtOnce; ++i) {
-                const T most = warp_max(peak[i]);
-                const bool any_bad = __any_sync(kAllLanes, bad[i]);
-                if (lane == i) own_peak = most, own_bad = any_bad;
-            }
-            if (lane >= kAtOnce) continue;
-            finite[first + lane] = !own_bad && first + lane < n;
-            exponents[first + lane] = own_peak > 0 && !own_bad ? exponent_of(own_peak) : 0;
-        }
-    }
-
-    // Features [from, to) of the signals at their scales, feature by feature; those that are not finite as zeros.
-    template <int pitch>
-    __device__ void bring(const Matrix& all, const T* x, int from, int to, int own, T* panel) const {
-        const int lane = threadIdx.x % kWarp;
-        for (int first = threadIdx.x / kWarp * kAtOnce; first < signals; first += kBlock / kWarp * kAtOnce) {
-            const int mine = first + lane % kAtOnce;
-            const Shift<T> scale(-scale_of(mine, own));
-            const unsigned here = __ballot_sync(kAllLanes, finite[mine]);
-            T half[kAtOnce], rest[kAtOnce];
-#pragma unroll
-            for (int i = 0; i < kAtOnce; ++i) {
-                half[i] = __shfl_sync(kAllLanes, scale.half, i);
-                rest[i] = __shfl_sync(kAllLanes, scale.rest, i);
-            }
-            for (int f = from + lane; f < to; f += kWarp) {
-                T v[kAtOnce];
-#pragma unroll
-                for (int i = 0; i < kAtOnce; ++i)
-                    v[i] = here >> i & 1 ? x[(first + i) * all.row_stride + f * all.col_stride] : T(0);
-#pragma unroll
-                for (int i = 0; i < kAtOnce; ++i) panel[(f - from) * pitch + first + i] = v[i] * half[i] * rest[i];
-            }
-        }
+    // The least exponent of a signal beside the codebook's: products with a smaller signal are taken at a scale at
+    // which norms do not overflow.
+    __device__ static int least(int own) { return own - (sizeof(T) == 4 ? 100 : 900); }
+    __device__ T norm_scale(int t, int own) const {
+        return power_of_two<T>(own - (exponents[t] < least(own) ? least(own) : exponents[t]));
     }
 
     // The distances to the winners, and both into the outputs, from signal `begin` on.

@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(kBlock, sizeof(T) == 4 ? 2 : 1)
         const int n = static_cast<int>(rest < kFewSignals ? rest : kFewSignals);
         tile.measure(signals, x, n);
         __syncthreads();
-        tile.template bring<kFewPitch>(signals, x, 0, n_features, own, panel);
+        tile.template bring<kFewPitch>(signals, x, 0, n_features, tile.least(own), panel);
         __syncthreads();
 
         Winner<T> best[kFewSignals];
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kBlock, sizeof(T) == 4 ? 2 : 1)
             }
 #pragma unroll
             for (int i = 0; i < kFewSignals; ++i) {
-                const T ratio = power_of_two<T>(own - tile.scale_of(i, own));
+                const T ratio = tile.norm_scale(i, own);
 #pragma unroll
                 for (int j = 0; j < kQuad; ++j)
                     best[i].meet(fma(-ratio, half.v[j], sum[i][j]), static_cast<int>(atom) + j);

@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kBlock, sizeof(T) == 4 ? 2 : 1)
         fetch(1);
         tile.measure(signals, x, n);
         __syncthreads();
-        if (whole) tile.template bring<kPitch>(signals, x, 0, n_features, own, panel);
+        if (whole) tile.template bring<kPitch>(signals, x, 0, n_features, tile.least(own), panel);
 
 #pragma unroll
         for (int i = 0; i < kOwn; ++i)
@@ -97,7 +97,8 @@ __global__ void __launch_bounds__(kBlock, sizeof(T) == 4 ? 2 : 1)
                     from = f0;
                     const int left = n_features - from;
                     tile.template bring<kPitch>(signals, x, from,
-                                                from + (left < panel_features ? left : panel_features), own, panel);
+                                                from + (left < panel_features ? left : panel_features), tile.least(own),
+                                                panel);
                     __syncthreads();
                 }
                 const T* s = panel + (f0 - from) * kPitch + row;
@@ -138,7 +139,7 @@ __global__ void __launch_bounds__(kBlock, sizeof(T) == 4 ? 2 : 1)
 #pragma unroll
             for (int i = 0; i < kOwn; ++i) {
                 const int t = row + i / kQuad * kSpan + i % kQuad;
-                const T ratio = power_of_two<T>(own - tile.scale_of(t, own));
+                const T ratio = tile.norm_scale(t, own);
                 Winner<T> best{keys[i][threadIdx.x], indices[i][threadIdx.x]};
 #pragma unroll
                 for (int j = 0; j < kOwn; ++j)

@@ -14,4 +14,8 @@ const char* launch_small_double(const OmpProblem& problem, void* stream);
 bool takes_projected(const OmpProblem& problem, int64_t shared_limit);
 const char* launch_projected(const OmpProblem& problem, void* stream);
 
+// Whether the problem is topk with a tile in shared memory, and that; it needs no workspace.
+bool takes_topk(const OmpProblem& problem, int64_t shared_limit);
+const char* launch_topk_float(const OmpProblem& problem, int64_t shared_limit, void* stream);
+
 }  // namespace sparsefast
