@@ -39,7 +39,7 @@ inline const char* take_error(cudaError_t error) {
 // More than what any block may have without asking. What a kernel was allowed once on a device it may have from then
 // on: asking costs a small call more than looking it up.
 inline const char* allow_shared(const void* function, std::size_t dynamic_bytes) {
-    constexpr std::size_t kWithoutAsking = std::size_t(48) << 10;
+    constexpr std::size_t kWithoutAsking = std::size_t(16) << 10;  // of 48, which static arrays share
     if (dynamic_bytes <= kWithoutAsking) return nullptr;
     static std::mutex mutex;
     static std::map<std::pair<const void*, int>, std::size_t> allowed;
