@@ -128,10 +128,12 @@ def _tracked(args: tuple[Any, ...]) -> bool | None:
         return None
     recorded, enabled = False, torch.is_grad_enabled()
     for x in args:
-        if isinstance(x, Tensor):
-            if type(x) not in _TYPES or torch._C._dispatch_keys(x).raw_repr() not in _KEYS:
+        if type(x) in _TYPES:
+            if torch._C._dispatch_keys(x).raw_repr() not in _KEYS:
                 return None
             recorded |= enabled and x.requires_grad
+        elif type(x) not in _OTHERS and isinstance(x, Tensor):
+            return None
     return recorded
 
 
@@ -146,7 +148,8 @@ def _keys_of_plain_tensors() -> set[int]:
     return keys
 
 
-_TYPES = (Tensor, torch.nn.Parameter)
+_TYPES = frozenset((Tensor, torch.nn.Parameter))
+_OTHERS = frozenset((type(None), bool, int, float, str))
 _KEYS = _keys_of_plain_tensors()
 
 
