@@ -16,7 +16,7 @@
 namespace sparsefast {
 namespace py = pybind11;
 
-// A shape, or strides: without memory of its own, since a small call describes eight arrays.
+// A shape, or strides: without memory of its own, since small calls describe many arrays.
 class Extents {
    public:
     static constexpr size_t kMost = 8;

@@ -32,7 +32,7 @@ _NAMES: dict[Any, str] = {}
 
 def describe(x: Any) -> Description:
     """An array as the extension takes it."""
-    # A small call waits for the host, and describes eight arrays: most are tensors, so they come first.
+    # A small call waits for the host: its arrays are mostly tensors, so they come first.
     if _is_tensor(x):
         dtype = x.dtype
         return x.data_ptr(), _NAMES.get(dtype) or _name(dtype), x.shape, x.stride()

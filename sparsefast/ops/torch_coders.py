@@ -16,6 +16,11 @@ from torch import Tensor
 
 from sparsefast import arrays, prepared
 from sparsefast.ops import gradients
+from sparsefast.ops.iht import run_iht
+from sparsefast.ops.nearest_code import run_nearest_code
+from sparsefast.ops.omp import run_omp
+from sparsefast.ops.omp_masked import run_omp_masked
+from sparsefast.ops.topk import run_topk
 from sparsefast.ops.torch_decode import accumulate, decode, without_padding
 from sparsefast.ops.torch_library import define, per_signal
 
@@ -77,8 +82,6 @@ def _omp(
     backend: str | None,
     check_finite: bool,
 ) -> Any:
-    from sparsefast.ops.omp import run_omp
-
     limit = tol if tols is None else tols
     atoms = _packed(dictionary)
     return _fields(run_omp(signals, atoms, n_nonzero, selection, positive, limit, gram, backend, check_finite))
@@ -94,8 +97,6 @@ def _omp_masked(
     backend: str | None,
     check_finite: bool,
 ) -> Any:
-    from sparsefast.ops.omp_masked import run_omp_masked
-
     limit = tol if tols is None else tols
     return _fields(run_omp_masked(signals, mask, _packed(dictionary), n_nonzero, limit, backend, check_finite))
 
@@ -112,8 +113,6 @@ def _iht(
     backend: str | None,
     check_finite: bool,
 ) -> Any:
-    from sparsefast.ops.iht import run_iht
-
     limit = tol if tols is None else tols
     atoms = _packed(dictionary)
     return _fields(run_iht(signals, atoms, n_nonzero, n_iterations, step, limit, gram, backend, check_finite))
@@ -122,14 +121,10 @@ def _iht(
 def _topk(
     signals: Tensor, dictionary: Tensor, n_nonzero: int, positive: bool, backend: str | None, check_finite: bool
 ) -> Any:
-    from sparsefast.ops.topk import run_topk
-
     return _fields(run_topk(signals, _packed(dictionary), n_nonzero, positive, backend, check_finite))
 
 
 def _nearest_code(signals: Tensor, codebook: Tensor, backend: str | None, check_finite: bool) -> Any:
-    from sparsefast.ops.nearest_code import run_nearest_code
-
     indices, distances = run_nearest_code(signals, _packed(codebook), backend, check_finite)
     return distances, indices
 
