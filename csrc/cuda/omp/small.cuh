@@ -16,7 +16,6 @@ namespace sparsefast {
 namespace {
 
 constexpr int kSmallBlock = 128, kSmallBytes = 32 << 10;
-constexpr int kSmallGroup = 8;        // atoms without a branch between them: zero atoms fill the last group
 constexpr int64_t kSmallGrid = 4224;  // blocks, each of which brings the dictionary
 
 // 1 / sqrt(v), rounded about as well as the division, in a fifth of its instructions.
@@ -31,6 +30,8 @@ class SmallPursuit {
     static constexpr T kEps = Epsilon<T>::value, kFloor = 32 * kEps;
 
    public:
+    // Atoms without a branch between them; zero atoms fill the last group.
+    static constexpr int kGroup = F == 3 ? 16 : 8;
     static constexpr int kStride = F <= kQuad ? kQuad : 2 * kQuad;
     static constexpr int kChunk = kSmallBytes / (kStride * static_cast<int>(sizeof(T)));
 
@@ -45,18 +46,17 @@ class SmallPursuit {
             reinterpret_cast<Four<T>*>(shared)[i] = i < n * kQuads ? source[i] : Four<T>{};
         __syncthreads();
     }
-    __host__ __device__ static constexpr int in_groups(int atoms) {
-        return (atoms + kSmallGroup - 1) / kSmallGroup * kSmallGroup;
-    }
+    __host__ __device__ static constexpr int in_groups(int atoms) { return (atoms + kGroup - 1) / kGroup * kGroup; }
 
     __device__ void load(const Matrix& signals, int64_t signal, bool here) {
-        const T* const x = static_cast<const T*>(signals.data) + signal * signals.row_stride;
+        const T* x = static_cast<const T*>(signals.data) + signal * signals.row_stride;
         const int features = F == 3 ? 3 : static_cast<int>(signals.cols);
         T peak = 0;
         bool bad = false;
 #pragma unroll
         for (int f = 0; f < F; ++f) {
-            r_[f] = here && f < features ? x[f * signals.col_stride] : T(0);
+            r_[f] = here && f < features ? *x : T(0);
+            x += signals.col_stride;
             bad |= !is_finite(r_[f]);
             const T a = fabs(r_[f]);
             peak = a > peak ? a : peak;
@@ -206,9 +206,9 @@ class SmallPursuit {
     __device__ void score(int k, T floor2, int from, int n) {
         int ahead = index_ - from;  // of the best one, of the group
         const T* at = shared_;
-        for (int a = 0; a < n; a += kSmallGroup, at += kSmallGroup * kStride) {
+        for (int a = 0; a < n; a += kGroup, at += kGroup * kStride) {
 #pragma unroll
-            for (int i = 0; i < kSmallGroup; ++i) {
+            for (int i = 0; i < kGroup; ++i) {
                 T atom[F];
                 read(at + i * kStride, atom);
                 const T key = score_of(atom, k, floor2, ols ? from + a + i : 0);
@@ -216,7 +216,7 @@ class SmallPursuit {
                 key_ = better ? key : key_;
                 ahead = better ? i : ahead;
             }
-            ahead -= kSmallGroup;
+            ahead -= kGroup;
         }
         index_ = ahead + from + in_groups(n);
     }
