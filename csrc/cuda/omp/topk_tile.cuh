@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(kBlock, 2)
             const int atom = item % quads * kQuad, first = item / quads * group;
             const float* column = d.transposed + atom;
             float sum[group][kQuad] = {};
-#pragma unroll 4
+#pragma unroll(group == 8 ? 8 : 4)
             for (int f = 0; f < n_features; ++f, column += ld) {
                 const Four<float> a = *reinterpret_cast<const Four<float>*>(column);
 #pragma unroll
