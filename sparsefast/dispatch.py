@@ -167,10 +167,6 @@ def clear_cache() -> None:
         _environment, _environment_read = None, False
 
 
-UNMEASURED = ("cuda", "triton")
-"""Backends whose kernels have not run on a device yet: right by emulation, of unknown speed."""
-
-
 def backend_names() -> tuple[str, ...]:
     """All public backends, in the order in which `auto` tries them, whether or not they can run here."""
     return tuple(name for name, column in _BACKENDS.items() if column.public)

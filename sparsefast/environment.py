@@ -149,14 +149,8 @@ def _as_text(found: Info) -> str:
     lines = [f"{name:<{width}}  {value}" for name, value in rows if value]
     for op, cells in found["ops"].items():
         lines += ["", op]
-        lines += [f"  {backend:<{width - 2}}  {_in_words(backend, state)}" for backend, state in cells.items()]
+        lines += [f"  {backend:<{width - 2}}  {state}" for backend, state in cells.items()]
     return "\n".join(lines)
-
-
-def _in_words(backend: str, state: str) -> str:
-    if state == "available" and backend in dispatch.UNMEASURED:
-        return "available, unmeasured: this kernel has not run on a device yet"
-    return state
 
 
 def add_arguments(parser: Any) -> None:

@@ -8,8 +8,9 @@
 namespace sparsefast {
 namespace {
 
-// Signals a block codes, where there are many and where there are few.
-constexpr int kMany = 8, kFew = 2;
+// Signals a block codes, where there are many; where there are few, one, or two if the dictionary is large and a read
+// of it takes long.
+constexpr int kMany = 8;
 constexpr int64_t kManySignals = 4096;
 
 template <int Q, int W, int kTile>
@@ -24,9 +25,9 @@ const char* launch_tile(const OmpProblem& p, const ProjectedLayout& layout, cuda
 // For at most 128 Q W atoms.
 template <int Q, int W>
 const char* launch_team(const OmpProblem& p, cudaStream_t stream) {
-    constexpr int atoms = ProjectedPursuit<Q, W, kMany>::kAtoms;
+    constexpr int atoms = ProjectedPursuit<Q, W, kMany>::kAtoms, few = W < 4 ? 1 : 2;
     return p.signals.rows >= kManySignals ? launch_tile<Q, W, kMany>(p, projected_layout(p, kMany, atoms), stream)
-                                          : launch_tile<Q, W, kFew>(p, projected_layout(p, kFew, atoms), stream);
+                                          : launch_tile<Q, W, few>(p, projected_layout(p, few, atoms), stream);
 }
 
 // Atoms that the team which codes a signal has room for, 0 where there is none.

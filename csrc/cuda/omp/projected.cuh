@@ -41,6 +41,8 @@ inline ProjectedLayout projected_layout(const OmpProblem& p, int tile, int atoms
 template <int Q, int W, int kTile>
 class ProjectedPursuit {
     static constexpr float kEps = Epsilon<float>::value, kFloor = 32 * kEps;
+    static constexpr int kParts = 4;  // lanes that scale a signal
+    static_assert(kParts * kTile <= kWarp, "one warp scales the signals of a tile");
 
    public:
     static constexpr int kThreads = W * kWarp, kAtoms = kThreads * Q * kQuad;
@@ -172,19 +174,18 @@ class ProjectedPursuit {
     // Each signal to a largest entry in [1, 2), zeros for one that is not finite; by one warp. A signal has four lanes,
     // of which each takes every fourth feature: the sum is the same for any tile.
     __device__ void scale(int n_features, const Tolerances<float>& tolerances, int64_t begin, int n) {
-        constexpr int parts = 4;
         const int t = lane() % kTile, first = lane() / kTile;
-        const bool takes_part = first < parts;
+        const bool takes_part = first < kParts;
         float peak = 0;
         bool bad = false;
-        for (int f = first; takes_part && f < n_features; f += parts) {
+        for (int f = first; takes_part && f < n_features; f += kParts) {
             const float a = fabs(x_[f * kTile + t]);
             bad |= !is_finite(a);
             peak = a > peak ? a : peak;
         }
         float worst = bad ? 1.0f : 0.0f;
 #pragma unroll
-        for (int o = kTile; o < parts * kTile; o *= 2) {
+        for (int o = kTile; o < kParts * kTile; o *= 2) {
             const float other = __shfl_xor_sync(kAllLanes, peak, o);
             peak = other > peak ? other : peak;
             worst += __shfl_xor_sync(kAllLanes, worst, o);
@@ -193,13 +194,13 @@ class ProjectedPursuit {
         const int e = peak > 0 && !bad ? exponent_of(peak) : 0;
         const Shift<float> scaled(-e);
         float norm2 = 0;
-        for (int f = first; takes_part && f < n_features; f += parts) {
+        for (int f = first; takes_part && f < n_features; f += kParts) {
             const float v = bad ? 0.0f : scaled(x_[f * kTile + t]);
             x_[f * kTile + t] = v;
             norm2 += v * v;
         }
 #pragma unroll
-        for (int o = kTile; o < parts * kTile; o *= 2) norm2 += __shfl_xor_sync(kAllLanes, norm2, o);
+        for (int o = kTile; o < kParts * kTile; o *= 2) norm2 += __shfl_xor_sync(kAllLanes, norm2, o);
         if (first == 0) {
             facts().norm2[t] = bad ? static_cast<float>(NAN) : norm2;
             facts().exponent[t] = e;
@@ -329,17 +330,19 @@ class ProjectedPursuit {
         found.atom = static_cast<int>(~first);
         found.c = __shfl_sync(kAllLanes, best, static_cast<int>(~first / kQuad % kWarp));
         if constexpr (W > 1) {
-            // Two places in turn: who is slow still reads the one while another writes the next.
-            __shared__ Found of_warp[2][W];
+            // Two places in turn: who is slow still reads the one while another writes the next. The sign of c is in
+            // the lowest bit, below the atom, of which a warp has its own.
+            __shared__ uint64_t of_warp[2][W];
             turn_ ^= 1;
-            if (lane() == 0) of_warp[turn_][warp()] = found;
+            if (lane() == 0)
+                of_warp[turn_][warp()] = static_cast<uint64_t>(found.key) << 32 | first << 1 | (found.c < 0 ? 1u : 0u);
             __syncthreads();
-            found = of_warp[turn_][0];
+            uint64_t most = of_warp[turn_][0];
 #pragma unroll
-            for (int w = 1; w < W; ++w) {
-                const Found other = of_warp[turn_][w];
-                if (other.key > found.key) found = other;
-            }
+            for (int w = 1; w < W; ++w) most = of_warp[turn_][w] > most ? of_warp[turn_][w] : most;
+            found.key = static_cast<unsigned>(most >> 32);
+            found.atom = static_cast<int>(~static_cast<unsigned>(most) >> 1 & 0x7fffffffu);
+            found.c = __uint_as_float(found.key | static_cast<unsigned>(most) << 31);
         } else {
             __syncwarp(kAllLanes);  // what others wrote of u is read next
         }

@@ -16,7 +16,8 @@ namespace sparsefast {
 namespace {
 
 constexpr int kSmallBlock = 128, kSmallBytes = 32 << 10;
-constexpr int64_t kSmallGrid = 4224;  // blocks, each of which brings the dictionary
+// Blocks, each of which brings the dictionary: so many that the last ones leave few multiprocessors idle.
+constexpr int64_t kSmallGrid = 16384;
 
 // 1 / sqrt(v), rounded about as well as the division, in a fifth of its instructions.
 template <typename T>
