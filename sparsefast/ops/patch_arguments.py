@@ -5,7 +5,8 @@ Messages begin with the name of the op and of the argument, what it was, and wha
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from sparsefast import arrays
 from sparsefast.arrays import Array, Kind
@@ -17,7 +18,8 @@ DTYPES = ("uint8", "float16", "bfloat16", "float32", "float64")
 Pair = tuple[int, int]
 
 
-class Placement(NamedTuple):
+@dataclass(slots=True)
+class Placement:
     """Where patches lie, and how an array of them is laid out."""
 
     grid: Grid
@@ -34,11 +36,18 @@ class Placement(NamedTuple):
 
     @property
     def patch(self) -> Pair:
-        return self.grid.patch
+        # By the fields: torch.compile follows properties of named tuples only from 2.11 on.
+        return self.grid.y.patch, self.grid.x.patch
+
+    @property
+    def image(self) -> Pair:
+        return self.grid.y.size, self.grid.x.size
 
     @property
     def n_patches(self) -> int:
-        return self.grid.n_patches if self.centers is None else int(self.centers.shape[-2])
+        if self.centers is not None:
+            return int(self.centers.shape[-2])
+        return self.grid.y.count * self.grid.x.count
 
     def shape(self, batch: tuple[int, ...], channels: int) -> tuple[int, ...]:
         """The shape of an array of all patches."""

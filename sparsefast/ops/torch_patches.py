@@ -337,13 +337,13 @@ def fold(
     window, name = (None, weights) if isinstance(weights, str) else (weights, "")
     places = call.places
     arguments = (
-        batched, window, factors, None if centers is None else centers.detach(), places.grid.image, name,
+        batched, window, factors, None if centers is None else centers.detach(), places.image, name,
         normalize, places.patch, places.stride, border, layout, backend,
     )  # fmt: skip
     if out is not None:
         _refuse_gradient("fold", patches, weights, confidence, out)
         _require_tensor("fold", "out", out, arrays.kind_of(out, "fold: out"))
-        _check_out("fold", out, call.shape, "patches", patches)
+        _check_out("fold", out, (*call.batch, call.channels, *places.image), "patches", patches)
         without = (x.detach() if isinstance(x, Tensor) else x for x in arguments)
         _fold_out_op(*without, out if call.batch else out[None])
         return out
