@@ -7,10 +7,10 @@ import yaml
 
 pytest.importorskip("hydra", reason="hydra cannot be imported: pip install sparsefast[train]")
 
-from sparsefast.conf.compose import choices, compose, expand, to_plain, to_yaml  # noqa: E402
-from sparsefast.conf.run_config import GROUPS  # noqa: E402
-from sparsefast.data.config import CONFIGS  # noqa: E402
-from sparsefast.pipelines import MODELS, config_class  # noqa: E402
+from sparsefast.conf.compose import choices, compose, expand, to_plain, to_yaml
+from sparsefast.conf.run_config import GROUPS
+from sparsefast.data.config import CONFIGS
+from sparsefast.pipelines import MODELS, config_class
 
 # What a choice has no default for.
 NEEDED = {"prior": {"autoencoder": "a"}, "folder": {"root": "/tmp"}}
