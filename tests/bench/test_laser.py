@@ -3,12 +3,15 @@ study, the pixels and the timings from end to end on tiny sizes."""
 
 import argparse
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 
 from sparsefast.bench import cli
-from sparsefast.bench.laser import entropy, means, pixels, report, speed, study
+from sparsefast.bench.laser import entropy, means, pixels, report, speed, steps, study
 from sparsefast.bench.laser.curves import (
     Point,
     Setting,
@@ -18,10 +21,12 @@ from sparsefast.bench.laser.curves import (
     encode_photo,
     learn_tables,
 )
+from sparsefast.bench.laser.peers import PlainDictionaryBottleneck
 from sparsefast.bench.laser.photographs import cut, join, psnr
 from sparsefast.bench.laser.run import _without_nan
 from sparsefast.bench.laser.sparse import LEVELS, SparseCoder
 from sparsefast.bench.laser.vector import ResidualCoder, VectorCoder
+from sparsefast.nn import SparseBottleneck
 
 
 def image(seed, height=48, width=96):
@@ -151,8 +156,6 @@ def test_quality_at_a_rate_lies_between_two_points_and_nowhere_else():
 @pytest.fixture
 def tiny(monkeypatch):
     """No second process, few photographs and small layers."""
-    import torch
-
     for name, value in cli.QUIET.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv(cli.STARTED, "1")
@@ -166,6 +169,9 @@ def tiny(monkeypatch):
     monkeypatch.setattr(pixels, "PATCHES", (1, 2))
     monkeypatch.setattr(speed, "SIZES", (speed.Size("3/8/4", 3, 8, 3, 4, 5.0),))
     monkeypatch.setattr(speed, "BATCHES", (2,))
+    few = {"num_embeddings": 24, "num_hiddens": 8, "num_residual_hiddens": 4, "embedding_dim": 4, "patch_size": 1}
+    monkeypatch.setattr(steps, "SETTINGS", {"few": few})
+    monkeypatch.setattr(steps, "BATCHES", {"cpu": (2,)})
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -194,6 +200,10 @@ def test_the_table_and_the_json_say_the_same(tiny, tmp_path, capsys):
     assert {row["contender"] for row in found["speed"]} == {speed.PEER, "VQ", "DL ste", "DL implicit"}
     for row in found["speed"]:
         assert 0 < row["forward"] < row["both"] and f"{row['both']:7.2f} ms" in said
+    everyone = [steps.PEER, "DL ste", "DL implicit", "VQ", steps.NONE]
+    assert [row["contender"] for row in found["train"]] == everyone + everyone[:-1]
+    for row in found["train"]:
+        assert row["times"] > 0 and f"{row['images_per_second']:10.4g} images/s" in said
 
 
 def test_a_rate_that_is_not_reached_is_null_in_json():
@@ -212,11 +222,44 @@ def test_gains_are_over_each_of_the_others():
     [
         ("--variants=colour", "there is no 'colour'"),
         ("--cases=astronaut", "there is no 'astronaut'"),
-        ("--device=cuda", "bench laser runs on the cpu"),
+        ("--device=cuda --variants=speed,train", "only --variants train runs there"),
         ("--threads=1,2", "takes one number"),
         ("--peers=none", "--peers does not go with"),
     ],
 )
 def test_what_does_not_go_is_said(option, says, capsys):
-    assert cli.run(parse("laser", option)) == 2
+    assert cli.run(parse("laser", *option.split())) == 2
     assert says in capsys.readouterr().err
+
+
+def test_without_a_gpu_the_command_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert cli.run(parse("laser", "--device=cuda")) == 2
+    assert capsys.readouterr().err.startswith("sparsefast bench: --device cuda: PyTorch sees no CUDA device")
+
+
+@pytest.mark.parametrize("patch_size", [1, 2])
+def test_the_plain_dictionary_bottleneck_does_what_ours_does(patch_size):
+    torch.manual_seed(0)
+    ours = SparseBottleneck(30, 8, 3, patch_size=patch_size, coefficient_bits=None, revive_every=0).double()
+    peer = PlainDictionaryBottleneck(30, 8, 3, patch_size=patch_size).double()
+    peer.dictionary.data.copy_(ours.dictionary.data)
+    found = []
+    for layer in (ours, peer):
+        z = torch.randn(2, 8, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        out, loss, _ = layer(z)
+        ((out**3).sum() + 5 * loss).backward()
+        found.append((out, loss, z.grad, layer.dictionary.grad))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_steps_of_training_need_neither_lightning_nor_hydra():
+    code = (
+        "import sys; from sparsefast.bench.laser import report, steps\n"
+        "steps.SETTINGS = {'few': dict(num_embeddings=16, num_hiddens=4, embedding_dim=2)}\n"
+        "for row in steps.measure('few', 1, 'cpu', 1e-3): print(report.step_line(row))\n"
+        "print([name for name in ('lightning', 'hydra', 'omegaconf', 'torchmetrics') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["[]"]), done.stderr

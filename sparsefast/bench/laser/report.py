@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sparsefast.bench.laser import pixels, speed
+from sparsefast.bench.laser import pixels, speed, steps
 from sparsefast.bench.laser.study import GOAL, Found
 
 _OURS = "DL"
@@ -47,6 +47,17 @@ def speed_line(row: speed.Row, goal: float) -> str:
         return text
     text += f"  {row.times:5.2f}x {speed.PEER} ({row.times_forward:.2f}x forward)"
     return text + (f"  goal {goal:g}x" if row.contender.startswith(_OURS) else "")
+
+
+def step_line(row: steps.Row) -> str:
+    text = (
+        f"  {row.setting:<9} batch {row.batch:<5} {row.part:<10} {row.contender:<16}"
+        f" {row.images_per_second:10.4g} images/s  (mean {row.mean_images_per_second:.4g})"
+    )
+    if row.contender == steps.PEER:
+        return text
+    text += f"  {row.times:5.2f}x {steps.PEER}"
+    return text + (f"  goal {steps.GOAL:g}x" if row.contender.startswith(_OURS) and row.part == "model" else "")
 
 
 def draw(results: Sequence[Found], path: str) -> None:

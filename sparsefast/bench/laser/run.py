@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-VARIANTS = ("rate", "pixels", "speed")
+VARIANTS = ("rate", "pixels", "speed", "train")
+ON_GPU = ("train",)
 # Of `rate`; the same as in the library, and known here without opening it.
 CASES = ("china", "camera", "coffee", "gravel", "rocket")
-OPTIONS = ("op", "variants", "cases", "threads", "seconds")
+OPTIONS = ("op", "device", "variants", "cases", "batches", "threads", "seconds")
 
 
 def default_backends(device: str) -> list[str]:
@@ -28,16 +29,17 @@ def bad_option(args: argparse.Namespace) -> str | None:
         for name in given or []:
             if name not in known:
                 return f"--{option}: there is no {name!r}; there are {', '.join(known)}"
-    if args.device != "cpu":
-        return f"--device {args.device}: bench laser runs on the cpu"
+    chosen = args.variants or (VARIANTS if args.device == "cpu" else ON_GPU)
+    if args.device != "cpu" and not set(chosen) <= set(ON_GPU):
+        return f"--device {args.device}: of bench laser only --variants {','.join(ON_GPU)} runs there"
     if len(args.threads) > 1:
         return f"--threads {','.join(map(str, args.threads))}: bench laser takes one number"
     for option in ("layouts", "isa", "peers"):
         if getattr(args, option):
             return f"--{option} does not go with bench laser"
-    if args.png is not None and args.variants and "rate" not in args.variants:
+    if args.png is not None and "rate" not in chosen:
         return "--png draws the curves of --variants rate"
-    needed = args.variants != ["speed"]
+    needed = bool({"rate", "pixels"} & set(chosen))
     return "no photograph is installed: pip install scikit-image scikit-learn" if needed and not photos() else None
 
 
@@ -54,12 +56,20 @@ def measure_here(args: argparse.Namespace) -> int:
 
     import torch  # noqa: F401  before the limit on threads, which it then has too
 
+    from sparsefast.bench.gpu import device
+
+    if args.device != "cpu" and (reason := device.why_not()) is not None:
+        print(f"sparsefast bench: --device {args.device}: {reason}", file=sys.stderr)
+        return 2
     described = machine.describe()
     say(*machine_lines(described, []))
+    if args.device != "cpu":
+        described["gpu"] = device.describe(device.Stopwatch(args.device))
+        say(f"{described['gpu']['device']}, torch {described['gpu']['versions'].get('torch')}")
     found: dict[str, Any] = {}
-    parts: dict[str, Callable[..., Any]] = {"rate": _rate, "pixels": _pixels, "speed": _speed}
+    parts: dict[str, Callable[..., Any]] = {"rate": _rate, "pixels": _pixels, "speed": _speed, "train": _train}
     with thread_limit(args.threads[0]):
-        for variant in args.variants or VARIANTS:
+        for variant in args.variants or (VARIANTS if args.device == "cpu" else ON_GPU):
             found[variant] = parts[variant](args, say)
     if args.json is not None:
         settings = {name: value for name, value in vars(args).items() if name in OPTIONS}
@@ -122,4 +132,17 @@ def _speed(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str,
             for row in speed.measure(size, batch, args.seconds):
                 rows.append(asdict(row))
                 say(report.speed_line(row, size.goal))
+    return rows
+
+
+def _train(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str, Any]]:
+    from sparsefast.bench.laser import report, steps
+
+    say("", f"train: steps of model=dlvae on pictures of {steps.SIDE} x {steps.SIDE}, float32; medians in turns")
+    rows = []
+    for setting in steps.SETTINGS:
+        for batch in args.batches or steps.BATCHES[args.device]:
+            for row in steps.measure(setting, batch, args.device, args.seconds):
+                rows.append(asdict(row))
+                say(report.step_line(row))
     return rows
