@@ -50,11 +50,13 @@ def speed_line(row: speed.Row, goal: float) -> str:
 
 
 def step_line(row: steps.Row) -> str:
+    if row.absent is not None:
+        return f"  {row.setting:<9} batch {row.batch:<5} {row.part:<10} {row.contender:<22} absent: {row.absent}"
     text = (
-        f"  {row.setting:<9} batch {row.batch:<5} {row.part:<10} {row.contender:<16}"
+        f"  {row.setting:<9} batch {row.batch:<5} {row.part:<10} {row.contender:<22}"
         f" {row.images_per_second:10.4g} images/s  (mean {row.mean_images_per_second:.4g})"
     )
-    if row.contender == steps.PEER:
+    if row.contender.startswith(steps.PEER):
         return text
     text += f"  {row.times:5.2f}x {steps.PEER}"
     return text + (f"  goal {steps.GOAL:g}x" if row.contender.startswith(_OURS) and row.part == "model" else "")

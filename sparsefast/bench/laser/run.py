@@ -145,4 +145,9 @@ def _train(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str,
             for row in steps.measure(setting, batch, args.device, args.seconds):
                 rows.append(asdict(row))
                 say(report.step_line(row))
+    for setting in steps.SETTINGS if args.device == "cuda" else ():
+        for batch in args.batches or steps.BATCHES["cuda"]:
+            row = steps.measure_graphed_peer(setting, batch, args.seconds)
+            rows.append(asdict(row))
+            say(report.step_line(row))
     return rows

@@ -3,6 +3,9 @@
 Contenders are the same autoencoder with other bottlenecks, and its bottlenecks alone, in turns in one process. A turn
 is several steps that are launched one after the other, as in training: on a GPU from when it is idle until it is again,
 in the processor's own seconds on a CPU. Pictures are on the device before the clock starts.
+
+On a GPU each model also runs with its whole step as one CUDA graph, which leaves out the time of launching: small
+batches take little else. No atoms are exchanged there. A peer that cannot be captured says so.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from typing import Any
 
 PEER = "torch Batch-OMP"
 NONE = "no bottleneck"
+OURS = "DL ste"
+GRAPH = " graph"
 GOAL = 5.0
 """How many times the pictures a second of the peer the dictionary bottlenecks are to have, in the whole model."""
 SIDE = 32
@@ -42,7 +47,9 @@ class Row:
     mean_images_per_second: float
     """Over all turns together: in one of several dead atoms begin anew."""
     times: float
-    """How many times as fast as the peer: the median of the ratios within a turn."""
+    """How many times as fast as the peer: the median of the ratios within a turn; 0: not measured in turns with it."""
+    absent: str | None = None
+    """Why there are no numbers."""
 
 
 def measure(setting: str, batch: int, device: str, seconds: float) -> Iterator[Row]:
@@ -50,24 +57,18 @@ def measure(setting: str, batch: int, device: str, seconds: float) -> Iterator[R
     import torch
 
     torch.manual_seed(0)
-    models = models_of(setting, batch, device)
-    small = torch.randn(batch, 3, SIDE // 4, SIDE // 4, device=device)
-    images = torch.nn.functional.interpolate(small, scale_factor=4, mode="bilinear").clamp(-1, 1)
-    first = models["DL ste"]
+    models = models_of(setting, device)
+    images = pictures(batch, device)
+    _begin_alike(models, images)
     with torch.no_grad():
-        latent = first.encode(images)
-    first.initialize(images)
-    for model in models.values():
-        model.encoder.load_state_dict(first.encoder.state_dict())
-        model.decoder.load_state_dict(first.decoder.state_dict())
-        if hasattr(model.bottleneck, "dictionary"):
-            model.bottleneck.dictionary.data.copy_(first.bottleneck.dictionary)
-        if getattr(model.bottleneck, "coefficients", None) is not None:
-            model.bottleneck.coefficients.scale.copy_(first.bottleneck.coefficients.scale)
+        latent = models[OURS].encode(images)
     grad = torch.randn_like(latent)
     layers = {name: copy.deepcopy(m.bottleneck) for name, m in models.items() if name != NONE}
+    steps = {name: _training(model, images) for name, model in models.items()}
+    if device == "cuda":
+        steps |= {name + GRAPH: _graphed(model, images) for name, model in models.items() if name != PEER}
     for part, calls in (
-        ("model", {name: _training(model, images) for name, model in models.items()}),
+        ("model", steps),
         ("bottleneck", {name: _there_and_back(layer, latent, grad) for name, layer in layers.items()}),
     ):
         times = _turns(calls, device, seconds)
@@ -84,7 +85,28 @@ def measure(setting: str, batch: int, device: str, seconds: float) -> Iterator[R
             )
 
 
-def models_of(setting: str, batch: int, device: str) -> dict[str, Any]:
+def measure_graphed_peer(setting: str, batch: int, seconds: float) -> Row:
+    """The peer's whole step as one CUDA graph, where it can be captured. To be called after all others: what a capture
+    that fails leaves behind is not known."""
+    name = PEER + GRAPH
+    try:
+        calls = {PEER: _graphed(models_of(setting, "cuda")[PEER], pictures(batch, "cuda"))}
+        own = _turns(calls, "cuda", seconds)[PEER]
+    except RuntimeError as error:
+        return Row(setting, batch, "model", name, 0, 0, 0, absent=str(error).splitlines()[0])
+    n_images = batch * _STEPS["cuda"]
+    return Row(setting, batch, "model", name, n_images / statistics.median(own), n_images / statistics.fmean(own), 0)
+
+
+def pictures(batch: int, device: str) -> Any:
+    """Smooth random images (batch, 3, SIDE, SIDE) in [-1, 1]."""
+    import torch
+
+    small = torch.randn(batch, 3, SIDE // 4, SIDE // 4, device=device)
+    return torch.nn.functional.interpolate(small, scale_factor=4, mode="bilinear").clamp(-1, 1)
+
+
+def models_of(setting: str, device: str) -> dict[str, Any]:
     """The contenders by name, in training mode."""
     import torch
 
@@ -107,12 +129,25 @@ def models_of(setting: str, batch: int, device: str) -> dict[str, Any]:
         config.dictionary_weight,
         config.patch_size,
     ).to(device)
-    found["DL ste"] = built(config)
+    found[OURS] = built(config)
     found["DL implicit"] = built(DLVAEConfig(**keys, gradient="implicit"))
     found["VQ"] = built(VQVAEConfig(**{key: value for key, value in keys.items() if key != "sparsity_level"}))
     found[NONE] = built(config)
     found[NONE].bottleneck = _no_bottleneck()
     return found
+
+
+def _begin_alike(models: dict[str, Any], images: Any) -> None:
+    """Give all models the weights of one, and its atoms, which begin at latents of these images."""
+    first = models[OURS]
+    first.initialize(images)
+    for model in models.values():
+        model.encoder.load_state_dict(first.encoder.state_dict())
+        model.decoder.load_state_dict(first.decoder.state_dict())
+        if hasattr(model.bottleneck, "dictionary"):
+            model.bottleneck.dictionary.data.copy_(first.bottleneck.dictionary)
+        if getattr(model.bottleneck, "coefficients", None) is not None:
+            model.bottleneck.coefficients.scale.copy_(first.bottleneck.coefficients.scale)
 
 
 def _no_bottleneck() -> Any:
@@ -126,11 +161,11 @@ def _no_bottleneck() -> Any:
     return Identity()
 
 
-def _training(model: Any, images: Any) -> Callable[[], None]:
+def _training(model: Any, images: Any, capturable: bool = False) -> Callable[[], None]:
     import torch
 
     config = model.config
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, capturable=capturable)
 
     def step() -> None:
         y, loss, _ = model(images)
@@ -140,6 +175,30 @@ def _training(model: Any, images: Any) -> Callable[[], None]:
         optimizer.step()
 
     return step
+
+
+def _graphed(model: Any, images: Any) -> Callable[[], None]:
+    """The same with the whole step as one launch."""
+    import torch
+
+    model = copy.deepcopy(model)
+    if hasattr(model.bottleneck, "revive_every"):
+        model.bottleneck.revive_every = 0
+    step = _training(model, images, capturable=True)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+
+    def replay() -> None:
+        graph.replay()
+
+    return replay
 
 
 def _there_and_back(layer: Any, latent: Any, grad: Any) -> Callable[[], None]:
