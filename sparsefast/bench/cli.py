@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         from sparsefast.bench.patches import run as patches
 
         return patches.on_gpu(args)
-    if args.device == "cuda":
+    if args.device == "cuda" and args.op == "omp":
         from sparsefast.bench.gpu import run as on_gpu
 
         return on_gpu.run(args, _chosen(args))

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "cuda/omp/output.cuh"
-#include "cuda/omp/tile.cuh"
+#include "cuda/omp/projected_signals.cuh"
 
 namespace sparsefast {
 namespace {
@@ -41,14 +41,12 @@ inline ProjectedLayout projected_layout(const OmpProblem& p, int tile, int atoms
 template <int Q, int W, int kTile>
 class ProjectedPursuit {
     static constexpr float kEps = Epsilon<float>::value, kFloor = 32 * kEps;
-    static constexpr int kParts = 4;  // lanes that scale a signal
-    static_assert(kParts * kTile <= kWarp, "one warp scales the signals of a tile");
 
    public:
     static constexpr int kThreads = W * kWarp, kAtoms = kThreads * Q * kQuad;
 
     __device__ ProjectedPursuit(const DeviceDictionary<float>& d, const ProjectedLayout& layout, float* shared)
-        : d_(d), x_(shared), rows_(shared + layout.rows), stride_(static_cast<int>(layout.stride)) {
+        : d_(d), signals_(shared), rows_(shared + layout.rows), stride_(static_cast<int>(layout.stride)) {
         own_ = (warp() * Q * kWarp + lane()) * kQuad;
         limit_ = static_cast<int>(layout.limit);
         ld_ = static_cast<unsigned>(d.ld);
@@ -57,22 +55,8 @@ class ProjectedPursuit {
         for (int q = 0; q < Q; ++q) there_[q] = own_ + q * kWarp * kQuad < d.ld;
     }
 
-    // Signals [begin, begin + n) into shared memory, scaled. All threads take part.
     __device__ void load(const Matrix& signals, const Tolerances<float>& tolerances, int64_t begin, int n) {
-        const float* x =
-            static_cast<const float*>(signals.data) + begin * signals.row_stride + threadIdx.x * signals.col_stride;
-        const int n_features = static_cast<int>(d_.n_features);
-        const int64_t step = kThreads * signals.col_stride;
-        for (int f = threadIdx.x; f < n_features; f += kThreads, x += step) {
-            Part parts[kTile / kWidth];
-#pragma unroll
-            for (int t = 0; t < kTile; ++t) parts[t / kWidth].v[t % kWidth] = t < n ? x[t * signals.row_stride] : 0.0f;
-#pragma unroll
-            for (int i = 0; i < kTile / kWidth; ++i) reinterpret_cast<Part*>(x_ + f * kTile)[i] = parts[i];
-        }
-        __syncthreads();
-        if (warp() == 0) scale(n_features, tolerances, begin, n);
-        __syncthreads();
+        signals_.load(signals, tolerances, begin, n);
     }
 
     // Correlations of the tile's signals with the atoms of this thread, each a sum over the features in order. The
@@ -111,15 +95,15 @@ class ProjectedPursuit {
     __device__ void code(int t, int64_t n_nonzero) {
         t_ = t;
         count_ = 0;
-        const float norm2 = facts().norm2[t];
+        const float norm2 = signals_.facts().norm2[t];
         if (!is_finite(norm2))
             status_ = OmpStatus::nonfinite;
-        else if (norm2 <= facts().tol2[t])
+        else if (norm2 <= signals_.facts().tol2[t])
             status_ = OmpStatus::tolerance;
         else if (norm2 == 0)
             status_ = OmpStatus::orthogonal;
         else
-            pursue(norm2, facts().tol2[t], limit_ == n_nonzero);
+            pursue(norm2, signals_.facts().tol2[t], limit_ == n_nonzero);
 #pragma unroll
         for (int i = 0; i + 1 < kTile; ++i)
 #pragma unroll
@@ -130,7 +114,7 @@ class ProjectedPursuit {
     __device__ void write(const Outputs<float>& out, int t, int64_t signal) const {
         if (warp() != 0) return;
         const float gamma = solve();
-        const Shift<float> to_scale(facts().exponent[t] - *d_.exponent);
+        const Shift<float> to_scale(signals_.facts().exponent[t] - *d_.exponent);
         const float padding = status_ == OmpStatus::nonfinite ? static_cast<float>(NAN) : 0.0f;
         const bool used = lane() < count_;
         const int64_t at = signal * out.n_nonzero + lane();
@@ -149,65 +133,14 @@ class ProjectedPursuit {
     }
 
    private:
-    // What a thread reads of the signals at a time.
-    static constexpr int kWidth = kTile < kQuad ? kTile : kQuad;
-    struct alignas(kWidth * sizeof(float)) Part {
-        float v[kWidth];
-    };
-    struct Facts {
-        float norm2[kTile];  // NaN where the signal is not finite
-        float tol2[kTile];   // of the scaled signal; -1 where there is none
-        int exponent[kTile];
-    };
     struct Found {
         unsigned key;  // bits of |c|: of numbers that are not negative, in their order
         int atom;
         float c;
     };
 
-    __device__ static Facts& facts() {
-        __shared__ Facts facts;
-        return facts;
-    }
     __device__ int lane() const { return threadIdx.x % kWarp; }
     __device__ int warp() const { return W == 1 ? 0 : threadIdx.x / kWarp; }
-    // Each signal to a largest entry in [1, 2), zeros for one that is not finite; by one warp. A signal has four lanes,
-    // of which each takes every fourth feature: the sum is the same for any tile.
-    __device__ void scale(int n_features, const Tolerances<float>& tolerances, int64_t begin, int n) {
-        const int t = lane() % kTile, first = lane() / kTile;
-        const bool takes_part = first < kParts;
-        float peak = 0;
-        bool bad = false;
-        for (int f = first; takes_part && f < n_features; f += kParts) {
-            const float a = fabs(x_[f * kTile + t]);
-            bad |= !is_finite(a);
-            peak = a > peak ? a : peak;
-        }
-        float worst = bad ? 1.0f : 0.0f;
-#pragma unroll
-        for (int o = kTile; o < kParts * kTile; o *= 2) {
-            const float other = __shfl_xor_sync(kAllLanes, peak, o);
-            peak = other > peak ? other : peak;
-            worst += __shfl_xor_sync(kAllLanes, worst, o);
-        }
-        bad = worst > 0;
-        const int e = peak > 0 && !bad ? exponent_of(peak) : 0;
-        const Shift<float> scaled(-e);
-        float norm2 = 0;
-        for (int f = first; takes_part && f < n_features; f += kParts) {
-            const float v = bad ? 0.0f : scaled(x_[f * kTile + t]);
-            x_[f * kTile + t] = v;
-            norm2 += v * v;
-        }
-#pragma unroll
-        for (int o = kTile; o < kParts * kTile; o *= 2) norm2 += __shfl_xor_sync(kAllLanes, norm2, o);
-        if (first == 0) {
-            facts().norm2[t] = bad ? static_cast<float>(NAN) : norm2;
-            facts().exponent[t] = e;
-            facts().tol2[t] = t < n ? tolerances.squared(begin + t, e) : -1.0f;
-        }
-    }
-
     // The row of the Gram matrix of an atom; zeros beyond it.
     __device__ void fetch(int atom, Four<float>* row) const {
         const float* const from = gram_ + static_cast<uint64_t>(static_cast<unsigned>(atom)) * ld_;
@@ -218,12 +151,7 @@ class ProjectedPursuit {
 
     __device__ void multiply(int f, const Four<float>* atoms) {
         float x[kTile];
-#pragma unroll
-        for (int t = 0; t < kTile; t += kWidth) {
-            const Part part = *reinterpret_cast<const Part*>(x_ + f * kTile + t);
-#pragma unroll
-            for (int i = 0; i < kWidth; ++i) x[t + i] = part.v[i];
-        }
+        signals_.read(f, x);
 #pragma unroll
         for (int t = 0; t < kTile; ++t)
 #pragma unroll
@@ -293,7 +221,7 @@ class ProjectedPursuit {
 #pragma unroll 1
         for (int begin = 0; begin < n_features; begin += kWarp) {
             const int f = begin + lane();
-            double e = f < n_features ? x_[f * kTile + t_] : 0.0f;
+            double e = f < n_features ? signals_.at(f, t_) : 0.0f;
 #pragma unroll 1
             for (int j = 0; j < count_; ++j) {
                 const double weight = __shfl_sync(kAllLanes, gamma, j);
@@ -417,7 +345,8 @@ class ProjectedPursuit {
     }
 
     const DeviceDictionary<float>& d_;
-    float *const x_, *const rows_;
+    TileSignals<kTile, kThreads> signals_;
+    float* const rows_;
     const int stride_;
     const float* gram_;
     unsigned ld_;
