@@ -17,6 +17,7 @@ namespace sparsefast {
 void bind_cuda_omp(py::module_& m);
 void bind_cuda_patches(py::module_& m);
 void bind_cuda_ksvd(py::module_& m);
+void bind_cuda_products(py::module_& m);
 #endif
 
 namespace {
@@ -68,6 +69,7 @@ PYBIND11_MODULE(_emulated, m) {
     bind_cuda_omp(m);
     bind_cuda_patches(m);
     bind_cuda_ksvd(m);
+    bind_cuda_products(m);
 #endif
 #ifdef SPARSEFAST_EMULATION_CHECKS
     py::module_ self_test = m.def_submodule("self_test", "Checks of the emulation itself, of tests/emulation.");

@@ -15,6 +15,7 @@ void bind_products(py::module_& m);
 void bind_cuda_omp(py::module_& m);
 void bind_cuda_patches(py::module_& m);
 void bind_cuda_ksvd(py::module_& m);
+void bind_cuda_products(py::module_& m);
 }  // namespace sparsefast
 
 PYBIND11_MODULE(_C, m) {
@@ -29,5 +30,6 @@ PYBIND11_MODULE(_C, m) {
     sparsefast::bind_cuda_omp(m);
     sparsefast::bind_cuda_patches(m);
     sparsefast::bind_cuda_ksvd(m);
+    sparsefast::bind_cuda_products(m);
 #endif
 }

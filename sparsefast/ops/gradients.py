@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sparsefast.dispatch import why_not
-from sparsefast.ops import torch_native
+from sparsefast.ops import torch_device, torch_native
 from sparsefast.ops.torch_segments import parts, sort_by_atom, unused
 
 RIDGE = {torch.float32: 1e-6, torch.float64: 0.0}
@@ -56,7 +56,7 @@ def least_squares_gradients(
     indices : Tensor of shape (N, S), int64
     counts : Tensor of shape (N,), int32
     """
-    dictionary = dictionary.masked_fill(~dictionary.isfinite().all(1, keepdim=True), 0)
+    dictionary = dictionary.masked_fill((dictionary * 0).sum(1, keepdim=True).isnan(), 0)  # atoms that are not finite
     if mask is None and len(dictionary) <= _MAX_GRAM and not grad.is_cuda:
         outputs = (
             torch.empty_like(signals, memory_format=torch.contiguous_format) if of_signals else None,
@@ -66,13 +66,16 @@ def least_squares_gradients(
             of_x, of_d = (signals.new_empty(0) if out is None else out for out in outputs)
             return of_x, of_d
     with torch.autocast(signals.device.type, enabled=False):
-        on_device = _solve_on_device(dictionary, indices, counts, grad, mask) if grad.is_cuda else None
-        solved = support_solve(dictionary, indices, counts, grad, mask) if on_device is None else on_device[0]
+        if grad.is_cuda and grad.numel():
+            there = _solve_on_device(dictionary, indices, counts, grad, mask)
+            if there is not None:
+                return _of_solved(*there, signals, mask, dictionary, values, indices, counts, of_signals, of_dictionary)
+        solved = support_solve(dictionary, indices, counts, grad, mask)
     of_x = torch.empty_like(signals) if of_signals else signals.new_empty(0)
     of_d = torch.zeros_like(dictionary) if of_dictionary else signals.new_empty(0)
     for part in parts(indices, len(dictionary)):
         support, observed = indices[part], None if mask is None else mask[part]
-        through = _combine(solved[part], support, dictionary, observed) if on_device is None else on_device[1][part]
+        through = _combine(solved[part], support, dictionary, observed)
         if of_signals:
             of_x[part] = through.masked_fill_(values[part, :1].isnan(), torch.nan)
         if of_dictionary:
@@ -82,6 +85,33 @@ def least_squares_gradients(
             segments = sort_by_atom(support, counts[part], len(dictionary))
             of_d += segments.sum(solved[part], residual)
             of_d -= segments.sum(values[part], through)
+    return of_x, of_d
+
+
+def _of_solved(
+    solved: Tensor,
+    through: Tensor,
+    signals: Tensor,
+    mask: Tensor | None,
+    dictionary: Tensor,
+    values: Tensor,
+    indices: Tensor,
+    counts: Tensor,
+    of_signals: bool,
+    of_dictionary: bool,
+) -> tuple[Tensor, Tensor]:
+    """The gradients by the CUDA kernels, from u (N, S) and u D_S (N, F)."""
+    of_d = signals.new_empty(0)
+    if of_dictionary:
+        decoded = torch_device.decode(values, indices, counts, dictionary)
+        assert decoded is not None  # the systems were solved by kernels of the same extension
+        residual = torch.sub(signals, decoded, out=decoded)
+        if mask is not None:
+            residual.masked_fill_(~mask, 0)
+        sums = torch_device.accumulate(solved, indices, counts, residual, len(dictionary), (values, through))
+        assert sums is not None
+        of_d = sums
+    of_x = through.masked_fill_(values[:, :1].isnan(), torch.nan) if of_signals else signals.new_empty(0)
     return of_x, of_d
 
 
@@ -227,6 +257,8 @@ def distance_gradients(
     of_x = (signals - codebook.index_select(0, indices)).mul_(scale.unsqueeze(1))
     of_d = signals.new_empty(0)
     if of_codebook:
-        segments = sort_by_atom(indices.unsqueeze(1), (~distances.isnan()).to(torch.int32), codebook.shape[0])
-        of_d = segments.sum(torch.full_like(grad, -1).unsqueeze(1), of_x)
+        weights, used = torch.full_like(grad, -1).unsqueeze(1), (~distances.isnan()).to(torch.int32)
+        entries, n_codes = indices.unsqueeze(1), codebook.shape[0]
+        sums = torch_device.accumulate(weights, entries, used, of_x, n_codes)
+        of_d = sort_by_atom(entries, used, n_codes).sum(weights, of_x) if sums is None else sums
     return of_x if of_signals else signals.new_empty(0), of_d

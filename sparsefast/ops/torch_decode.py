@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparsefast.ops import torch_native
+from sparsefast.ops import torch_device, torch_native
 from sparsefast.ops.torch_library import define, flatten, unflatten
 from sparsefast.ops.torch_segments import parts, sort_by_atom, unused
 
@@ -29,9 +29,9 @@ _GATHERED_ON_GPU = 1 << 24
 
 def run_decode(values: Tensor, indices: Tensor, counts: Tensor, dictionary: Tensor) -> Tensor:
     """`decode` where PyTorch need not see it."""
-    out = torch_native.decode(values, indices, counts, dictionary)
-    if out is not None:
-        return out
+    for by in (torch_native, torch_device):
+        if (out := by.decode(values, indices, counts, dictionary)) is not None:
+            return out
     return torch.nn.functional.embedding_bag(indices, dictionary, mode="sum", per_sample_weights=values)
 
 
@@ -40,8 +40,9 @@ def _decode_fake(values: Tensor, indices: Tensor, counts: Tensor, dictionary: Te
 
 
 def _correlate(signals: Tensor, indices: Tensor, counts: Tensor, dictionary: Tensor) -> Tensor:
-    if (native := torch_native.correlate(signals, indices, counts, dictionary)) is not None:
-        return native
+    for by in (torch_native, torch_device):
+        if (native := by.correlate(signals, indices, counts, dictionary)) is not None:
+            return native
     n_signals, n_nonzero = indices.shape
     n_features = dictionary.shape[1]
     out = signals.new_empty((n_signals, n_nonzero))
@@ -59,8 +60,9 @@ def _correlate_fake(signals: Tensor, indices: Tensor, counts: Tensor, dictionary
 
 
 def _accumulate(values: Tensor, indices: Tensor, counts: Tensor, signals: Tensor, n_atoms: int) -> Tensor:
-    if (native := torch_native.accumulate(values, indices, counts, signals, n_atoms)) is not None:
-        return native
+    for by in (torch_native, torch_device):
+        if (native := by.accumulate(values, indices, counts, signals, n_atoms)) is not None:
+            return native
     out = signals.new_zeros((n_atoms, signals.shape[1]))
     for part in parts(indices, n_atoms):
         out += sort_by_atom(indices[part], counts[part], n_atoms).sum(values[part], signals[part])

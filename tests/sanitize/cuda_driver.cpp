@@ -14,6 +14,7 @@
 #include "cuda_ksvd.hpp"
 #include "cuda_patches.hpp"
 #include "sparsefast/omp_cuda.hpp"
+#include "sparsefast/products_cuda.hpp"
 
 namespace {
 
@@ -157,6 +158,29 @@ struct Problem {
         launched(cuda_support_solve(p, kQueue));
         for (const T v : through) check(v != T(-77), "an output of the systems was not written");
     }
+
+    void products(const Code<T>& code) const {
+        const std::vector<int64_t> indices(code.indices.begin(), code.indices.end());
+        std::vector<T> decoded(shape.n * shape.features, T(-77)), found(code.values.size(), T(-77));
+        std::vector<T> sums(shape.atoms * shape.features, T(-77));
+        CudaProduct p{};
+        p.dtype = dictionary.dtype;
+        p.codes = {code.values.data(), indices.data(), code.counts.data(), shape.n, shape.nonzero, IndexType::int64};
+        p.rows = {atoms.data(), shape.atoms, shape.features, shape.features, 1};
+        p.signals = x();
+        p.n_atoms = shape.atoms;
+        p.out = decoded.data();
+        launched(cuda_decode(p, kQueue));
+        p.out = found.data();
+        launched(cuda_correlate(p, kQueue));
+        p.rows = p.less_rows = x();
+        p.less_values = code.values.data();
+        p.out = sums.data();
+        const Buffer workspace(cuda_accumulate_workspace_bytes(p));
+        launched(cuda_accumulate(p, workspace.get(), kQueue));
+        for (const std::vector<T>* out : {&decoded, &found, &sums})
+            for (const T v : *out) check(v != T(-77), "an output of the products was not written");
+    }
 };
 
 template <typename T>
@@ -167,7 +191,10 @@ void run(const Shape& shape, bool with_gram) {
             emulation::set_order(Order::forward);
             const Code<T> first = p.code(coder, with_tol);
             check(first.written(), "an output of a coder was not written");
-            if (coder == OmpCoder::omp && !with_tol) p.support(first);
+            if (coder == OmpCoder::omp && !with_tol) {
+                p.support(first);
+                p.products(first);
+            }
             for (const Order order : {Order::reversed, Order::shuffled}) {
                 emulation::set_order(order, 7);
                 check(p.code(coder, with_tol) == first, "the order of threads changed a result");
