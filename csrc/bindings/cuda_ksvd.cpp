@@ -58,10 +58,12 @@ int64_t update_bytes(const std::string& dtype, int64_t n_signals, int64_t n_feat
     return cuda_ksvd_workspace_bytes(p);
 }
 
-int64_t stats_bytes(const std::string& dtype, int64_t n_signals, int64_t n_atoms, int64_t n_nonzero) {
+int64_t stats_bytes(const std::string& dtype, int64_t n_signals, int64_t n_features, int64_t n_atoms,
+                    int64_t n_nonzero) {
     StatsProblem p{};
     p.dtype = dtype == "float32" ? DType::float32 : DType::float64;
     p.signals.rows = p.codes.n_signals = n_signals;
+    p.signals.cols = n_features;
     p.codes.n_nonzero = n_nonzero;
     p.n_atoms = n_atoms;
     return cuda_stats_workspace_bytes(p);
@@ -140,8 +142,8 @@ void run_online(const py::object& a, const py::object& b, const py::object& dict
 void bind_cuda_ksvd(py::module_& m) {
     m.def("cuda_ksvd_workspace_bytes", &update_bytes, py::arg("dtype"), py::arg("n_signals"), py::arg("n_features"),
           py::arg("n_atoms"), py::arg("n_nonzero"), py::arg("exact"), py::arg("parallel"));
-    m.def("cuda_stats_workspace_bytes", &stats_bytes, py::arg("dtype"), py::arg("n_signals"), py::arg("n_atoms"),
-          py::arg("n_nonzero"));
+    m.def("cuda_stats_workspace_bytes", &stats_bytes, py::arg("dtype"), py::arg("n_signals"), py::arg("n_features"),
+          py::arg("n_atoms"), py::arg("n_nonzero"));
     m.def("cuda_online_workspace_bytes", &online_bytes, py::arg("n_atoms"), py::arg("n_features"));
     m.def("cuda_ksvd_update", &run_update, py::arg("signals"), py::arg("dictionary"), py::arg("indices"),
           py::arg("values"), py::arg("counts"), py::arg("exact"), py::arg("parallel"), py::arg("atoms"),

@@ -57,7 +57,7 @@ def dictionary_stats(
 ) -> None:
     """Add to A (K, K), B (K, F), usage (K,) and totals (2,) = (number of signals, sum of ||x||²)."""
     extension = extension_of(signals)
-    n_bytes = extension.cuda_stats_workspace_bytes(describe(signals)[1], signals.shape[0], A.shape[0], values.shape[1])
+    n_bytes = extension.cuda_stats_workspace_bytes(describe(signals)[1], *signals.shape, A.shape[0], values.shape[1])
     workspace = allocate(signals, n_bytes)
     extension.cuda_dictionary_stats(
         *map(describe, (signals, indices, values, counts, A, B, usage, totals)),

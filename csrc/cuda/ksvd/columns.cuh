@@ -21,6 +21,19 @@ struct Columns {
     }
 };
 
+// put(f, sum over the groups) for the columns f < n_columns that threads have.
+template <typename S, typename Put>
+__device__ __forceinline__ void sum_groups(const Columns& c, int f, int n_columns, S sum, S* room, const Put& put) {
+    if (c.groups > 1) {
+        __syncthreads();  // the room may still be read
+        room[threadIdx.x] = sum;
+        __syncthreads();
+        if (c.group == 0)
+            for (int q = 1; q < c.groups; ++q) sum += room[q * c.columns + c.column];
+    }
+    if (c.group == 0 && f < n_columns) put(f, sum);
+}
+
 // put(f, sum over i < n of at(i, f)) for each of n_columns columns. `room` holds a number for each thread; all threads
 // of the block come here.
 template <typename S, typename At, typename Put>
@@ -33,14 +46,31 @@ __device__ __forceinline__ void sum_columns(int n_columns, int64_t n, S* room, c
 #pragma unroll 4
             for (int64_t i = c.group; i < n; i += c.groups) sum += at(i, f);
         }
-        if (c.groups > 1) {
-            __syncthreads();  // the room may still be read
-            room[threadIdx.x] = sum;
-            __syncthreads();
-            if (c.group == 0)
-                for (int q = 1; q < c.groups; ++q) sum += room[q * c.columns + c.column];
+        sum_groups(c, f, n_columns, sum, room, put);
+    }
+}
+
+// The same over rows that lie anywhere: put(f, sum over i < n of at(i, where(i), f)), of which a thread reads several
+// at once.
+template <typename S, typename Where, typename At, typename Put>
+__device__ __forceinline__ void sum_rows(int n_columns, int64_t n, S* room, const Where& where, const At& at,
+                                         const Put& put) {
+    constexpr int each = 8;
+    const Columns c(n_columns);
+    for (int first = 0; first < n_columns; first += c.columns) {
+        const int f = first + c.column;
+        S sum = 0;
+        for (int64_t i = c.group; f < n_columns && i < n; i += each * c.groups) {
+            int64_t places[each];
+            S parts[each];
+#pragma unroll
+            for (int j = 0; j < each; ++j) places[j] = i + j * c.groups < n ? where(i + j * c.groups) : 0;
+#pragma unroll
+            for (int j = 0; j < each; ++j) parts[j] = i + j * c.groups < n ? at(i + j * c.groups, places[j], f) : S(0);
+#pragma unroll
+            for (int j = 0; j < each; ++j) sum += parts[j];
         }
-        if (c.group == 0 && f < n_columns) put(f, sum);
+        sum_groups(c, f, n_columns, sum, room, put);
     }
 }
 
