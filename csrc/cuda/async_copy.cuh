@@ -4,6 +4,9 @@
 // thread's group of those started since the last; copy_wait<M>() returns once all but its latest M groups are there,
 // for this thread: others see them after the next barrier. `to` may not be touched, and `from` not be written, before.
 //
+// prefetch(from, bytes) asks for bytes, 16 or more and a multiple of that, in the second-level cache, from compute
+// capability 9.0 on; elsewhere it does nothing.
+//
 // cp.async from compute capability 8.0 on; an ordinary copy below. Emulated, the bytes arrive at the wait and are ones,
 // a NaN, before.
 #pragma once
@@ -47,7 +50,16 @@ __device__ __forceinline__ void copy_wait() {
 #endif
 }
 
+__device__ __forceinline__ void prefetch(const void* from_global, unsigned bytes) {
+#if __CUDA_ARCH__ >= 900
+    const std::size_t from = __cvta_generic_to_global(from_global);
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;\n" ::"l"(from), "r"(bytes) : "memory");
+#endif
+}
+
 #else
+
+inline void prefetch(const void*, unsigned) {}
 
 template <int N>
 inline void copy_async(void* to_shared, const void* from_global) {

@@ -63,6 +63,18 @@ def test_more_entries_than_the_least_tiles_hold(backend: str) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize(("n", "n_features", "exact"), [(8500, 100, False), (16500, 33, True)])
+def test_tiles_of_more_rows_than_a_block_holds(n: int, n_features: int, exact: bool) -> None:
+    """In float64 a block holds 64 rows of 100 features, or 128 of 33, at once; an atom has 128 tiles."""
+    rng = np.random.default_rng(0)
+    signals, atom = rng.standard_normal((n, n_features)), np.ones((1, n_features)) / n_features**0.5
+    signals[:, 0] *= 2  # a gap between the leading directions
+    c = Case(signals, atom, np.zeros((n, 1), np.int32), signals @ atom.T, np.ones(n, np.int32))
+    found, expected = update(c, "cuda-shuffled", exact=exact), update(c, "reference", exact=exact)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize(("n_features", "exact"), [(400, True), (2600, False)])
 def test_vectors_that_do_not_fit_into_shared_memory(n_features: int, exact: bool) -> None:
     c = case(9, n_features, 2, 1)

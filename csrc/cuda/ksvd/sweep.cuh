@@ -14,6 +14,9 @@
 //        Lanczos is one more visit of the rows, and                                                 a barrier each
 //     4. the exchange, row by row                                                                   barrier
 //
+// Up to kMostHeld features a block keeps the rows of its tile in registers from 1 to 4 (held.cuh; approx alone, as
+// Lanczos needs the registers) and has those of the next atom brought into the second-level cache meanwhile.
+//
 // The tiles of an atom depend on nothing but the number of its entries, and every sum has one order: bits do not depend
 // on how many blocks there are. With `Parallel` atoms see the residual as it was: a block has an atom, as one tile.
 //
@@ -21,6 +24,7 @@
 #pragma once
 
 #include "cuda/ksvd/gram.cuh"
+#include "cuda/ksvd/held.cuh"
 #include "cuda/ksvd/lanczos.cuh"
 #include "sparsefast/ksvd_cuda.hpp"
 
@@ -45,9 +49,11 @@ struct SweepArguments {
     int64_t n_nonzero;
     T* coefficients;         // (n_signals, n_nonzero)
     T* atoms;                // (n_atoms, n_features)
-    T* partials;             // of a team: (2, tiles, n_features), the halves taking turns
-    T* gram_partials;        // of a team: (tiles, n_features, n_features)
-    T* gram;                 // (n_features, n_features)
+    T* partials;             // of a team: (2, tiles, partial_pitch), the halves taking turns
+    int64_t partial_pitch;   // n_features; with Held whole vectors of all lanes of a row
+    T* gram_partials;        // of a team: (tiles, gram_pitch, gram_pitch)
+    T* gram;                 // (gram_pitch, gram_pitch)
+    int64_t gram_pitch;      // n_features; with Held kGramBlock
     T* dots;                 // (n_entries,): e . x
     Longest* longest;        // of a team: (tiles,)
     unsigned char* vectors;  // of a block: vector_bytes, or null where they lie in shared memory
@@ -60,14 +66,33 @@ int64_t vector_bytes_of(int64_t n_features, bool exact) {
     return round_up(exact ? n_features * (3 * size + (kBasis + 2) * 8) : n_features * 2 * size, kAlignment);
 }
 
-template <typename T, bool Exact, bool Parallel>
+// The form with rows in registers (held.cuh), for one atom after the other.
+template <bool Exact>
+constexpr int64_t kMostHeld = Exact ? kGramBlock : kMaxHeld;
+
+inline int64_t panel_elements(int64_t n_features, bool exact, bool held) {
+    if (!exact || n_features > kMaxGram) return 0;
+    return held ? kHeldPanel * kGramBlock : panel_size(n_features);
+}
+
+template <typename T, bool Exact, bool Parallel, bool Holds>
 class Sweep {
    public:
-    __device__ Sweep(const SweepArguments<T>& a, unsigned char* shared, T* room, Krylov& krylov)
-        : a_(a), room_(room), krylov_(krylov), n_features_(a.rows.n_features) {
+    __device__ Sweep(const SweepArguments<T>& a, int64_t n_atoms, unsigned char* shared, T* room,
+                     HeldShared<T>& held_shared, Krylov& krylov)
+        : a_(a),
+          n_atoms_(n_atoms),
+          room_(room),
+          krylov_(krylov),
+          n_features_(a.rows.n_features),
+          held_(a.rows, a.slots, a.n_nonzero, lanes_held(a.rows.n_features, Exact ? kGramBlock / kVector : 1),
+                held_shared) {
         with_gram_ = Exact && n_features_ <= kMaxGram;
         panel_ = reinterpret_cast<T*>(shared);
-        const int64_t panel = with_gram_ ? kPanel * ((n_features_ + kGramBlock - 1) / kGramBlock * kGramBlock) : 0;
+        int64_t panel = 0;
+        if (with_gram_)
+            panel =
+                Holds ? kHeldPanel * kGramBlock : kPanel * ((n_features_ + kGramBlock - 1) / kGramBlock * kGramBlock);
         unsigned char* const vectors =
             a.vectors ? a.vectors + blockIdx.x * a.vector_bytes : reinterpret_cast<unsigned char*>(panel_ + panel);
         v_ = reinterpret_cast<double*>(vectors);  // with Exact; the widest come first
@@ -76,18 +101,21 @@ class Sweep {
         fresh_ = atom_ + n_features_;
         narrow_ = fresh_ + n_features_;
         const int64_t tiles = Parallel ? 1 : kMaxTiles, team = Parallel ? blockIdx.x : 0;
-        partials_ = a.partials + team * 2 * tiles * n_features_;
-        gram_partials_ = with_gram_ ? a.gram_partials + team * tiles * n_features_ * n_features_ : nullptr;
+        partials_ = a.partials + team * 2 * tiles * a.partial_pitch;
+        gram_partials_ = with_gram_ ? a.gram_partials + team * tiles * a.gram_pitch * a.gram_pitch : nullptr;
         gram_ = Parallel ? gram_partials_ : a.gram;
         longest_ = a.longest + team * tiles;
+        if (!Holds) return;
+        end_ = a.rows.starts[0];
+        next_end_ = a.rows.starts[1];
+        next_element_ = element(0);
     }
 
     __device__ void update(int64_t k) {
         begin_ = a_.rows.starts[k];
         n_ = a_.rows.starts[k + 1] - begin_;
         if (n_ == 0) return;
-        const int64_t share = (n_ + kMaxTiles - 1) / kMaxTiles;
-        tile_ = Parallel ? n_ : share > kTile ? share : kTile;
+        tile_ = tile_of(n_);
         n_tiles_ = (n_ + tile_ - 1) / tile_;
         const T* const d = static_cast<const T*>(a_.dictionary.data) + k * a_.dictionary.row_stride;
         for (int f = threadIdx.x; f < n_features_; f += kBlock) atom_[f] = d[f * a_.dictionary.col_stride];
@@ -95,12 +123,95 @@ class Sweep {
         if (!direction()) return;
         const T product = sum_in_warp<T>(n_features_, [&](int f) { return atom_[f] * fresh_[f]; });
         exchange(product);
-        if (rank() == 0)
-            for (int f = threadIdx.x; f < n_features_; f += kBlock) a_.atoms[k * n_features_ + f] = fresh_[f];
+        put_atom(k);
+        barrier();
+    }
+
+    // The same with rows in registers, for k = 0, 1, ...
+    __device__ __forceinline__ void update_held(int64_t k) {
+        begin_ = end_;
+        n_ = next_end_ - begin_;
+        end_ = next_end_;
+        const T own = next_element_;
+        const bool last = k + 1 == n_atoms_;
+        next_end_ = a_.rows.starts[last ? n_atoms_ : k + 2];
+        if (!last) next_element_ = element(k + 1);
+        if (n_ == 0) return;
+        tile_ = tile_of(n_);
+        n_tiles_ = (n_ + tile_ - 1) / tile_;
+        if (static_cast<int>(threadIdx.x) < n_features_) atom_[threadIdx.x] = own;
+        __syncthreads();
+        HeldRows<T> rows;
+        held_sums(rows);
+        barrier();
+        if (!finish_direction(partials_ + half_ * kMaxTiles * a_.partial_pitch)) return;
+        const T product = sum_in_warp<T>(n_features_, [&](int f) { return atom_[f] * fresh_[f]; });
+        const Vector<T> atom = held_.part_of(atom_), fresh = held_.part_of(fresh_);
+        // Lanczos needs the registers.
+        const bool kept = !Exact && n_tiles_ <= count() && tile_ <= held_.at_once;
+        for_rounds([&](int64_t, int64_t begin, int n) {
+            if (!kept) held_.load(begin, n, rows);
+            held_.exchange(n, atom, fresh, product, rows, a_.coefficients);
+        });
+        put_atom(k);
         barrier();
     }
 
    private:
+    __device__ static int64_t tile_of(int64_t n) {
+        const int64_t share = (n + kMaxTiles - 1) / kMaxTiles;
+        return Parallel ? n : share > kTile ? share : kTile;
+    }
+    // The thread's element of an atom, in the form with rows in registers.
+    __device__ T element(int64_t k) const {
+        const Matrix& d = a_.dictionary;
+        const int f = threadIdx.x;
+        return f < n_features_ ? static_cast<const T*>(d.data)[k * d.row_stride + f * d.col_stride] : T(0);
+    }
+    __device__ void put_atom(int64_t k) const {
+        if (rank() == 0)
+            for (int f = threadIdx.x; f < n_features_; f += kBlock) a_.atoms[k * n_features_ + f] = fresh_[f];
+    }
+
+    // Calls visit(tile, first entry, entries) for each round of each tile of this block.
+    template <typename Visit>
+    __device__ __forceinline__ void for_rounds(const Visit& visit) const {
+        for (int64_t t = rank(); t < n_tiles_; t += count())
+            for (int64_t first = 0, n = rows_of(t); first < n; first += held_.at_once)
+                visit(t, begin_ + t * tile_ + first,
+                      static_cast<int>(n - first < held_.at_once ? n - first : held_.at_once));
+    }
+
+    // The sums over this block's tiles.
+    __device__ __forceinline__ void held_sums(HeldRows<T>& rows) {
+        const Vector<T> atom = held_.part_of(atom_);
+        T* const partials = other_half();
+        Vector<T> sums = {};
+        T products[kGramEach][kGramEach] = {};
+        int64_t done = 0;
+        for_rounds([&](int64_t t, int64_t begin, int n) {
+            held_.load(begin, n, rows);
+            if (done == 0) fetch_next();
+            held_.add(n, atom, rows, sums);
+            if (Exact) add_gram(held_, n, atom, rows, panel_, products);
+            done += n;
+            const int64_t end = begin_ + t * tile_ + rows_of(t);
+            if (begin + n < end) return;
+            held_.sum_teams(sums, [&](int f, T sum) { partials[t * a_.partial_pitch + f] = sum; });
+            sums = {};
+            if (!Exact) return;
+            put_gram(products, gram_partials_ + t * kGramBlock * kGramBlock);
+        });
+        if (done == 0) fetch_next();
+        held_.warm();
+        if (Exact) held_.forget();
+    }
+    // The first entries that this block has of the next atom.
+    __device__ __forceinline__ void fetch_next() {
+        const int64_t n = next_end_ - end_, tile = tile_of(n), first = rank() * tile, left = n - first;
+        const int64_t most = tile < held_.at_once ? tile : held_.at_once;
+        held_.fetch(end_ + first, static_cast<int>(left < 0 ? 0 : left < most ? left : most));
+    }
     __device__ int64_t rank() const { return Parallel ? 0 : blockIdx.x; }
     __device__ int64_t count() const { return Parallel ? 1 : gridDim.x; }
     __device__ void barrier() const {
@@ -114,7 +225,7 @@ class Sweep {
     // The half of the partial sums that nobody can be reading any more: a barrier lies between two uses of one.
     __device__ T* other_half() {
         half_ ^= 1;
-        return partials_ + half_ * (Parallel ? 1 : kMaxTiles) * n_features_;
+        return partials_ + half_ * (Parallel ? 1 : kMaxTiles) * a_.partial_pitch;
     }
 
     // E^T weights over the tiles of this block.
@@ -143,17 +254,23 @@ class Sweep {
                              gram_partials_ + t * n_features_ * n_features_);
         }
         barrier();
+        return finish_direction(partials);
+    }
+
+    // From the sums of the tiles, behind a barrier.
+    __device__ bool finish_direction(const T* partials) {
         if (with_gram_ && !Parallel) {
-            const int64_t size = int64_t(n_features_) * n_features_;
-            for (int64_t e = rank() * kBlock + threadIdx.x; e < size; e += count() * kBlock) {
-                T sum = 0;
-#pragma unroll 4
-                for (int64_t t = 0; t < n_tiles_; ++t) sum += gram_partials_[t * size + e];
-                gram_[e] = sum;
-            }
+            sum_grams();
             barrier();
         }
-        sum_tiles(partials, [&](int f, T sum) { fresh_[f] = sum; });
+        if (Holds) {
+            held_.sum_tiles(partials, n_tiles_, [&](int f, T sum) {
+                if (f < n_features_) fresh_[f] = sum;
+            });
+            __syncthreads();
+        } else {
+            sum_tiles(partials, [&](int f, T sum) { fresh_[f] = sum; });
+        }
         const bool found = normalise();
         if constexpr (Exact)
             return (found || longest_row()) && leading();
@@ -161,8 +278,37 @@ class Sweep {
             return found;
     }
 
+    // The sums of E^T E over the tiles, of which a warp has a part for 32 elements.
+    __device__ void sum_grams() {
+        const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+        const int64_t size = a_.gram_pitch * a_.gram_pitch;
+        constexpr int each = kMaxTiles / kWarps;
+        for (int64_t first = rank() * kWarp; first < size; first += count() * kWarp) {
+            const int64_t e = first + lane;
+            T parts[each], sum = 0;
+#pragma unroll
+            for (int j = 0; j < each; ++j) {
+                const int64_t t = warp + j * kWarps;
+                parts[j] = e < size && t < n_tiles_ ? gram_partials_[t * size + e] : T(0);
+            }
+#pragma unroll
+            for (int j = 0; j < each; ++j) sum += parts[j];
+            __syncthreads();
+            room_[threadIdx.x] = sum;
+            __syncthreads();
+            if (warp == 0 && e < size) {
+                for (int w = 1; w < kWarps; ++w) sum += room_[w * kWarp + lane];
+                gram_[e] = sum;
+            }
+        }
+    }
+
     // From fresh_, of norm 1, to the leading eigenvector on the side of the old atom.
     __device__ bool leading() {
+        if (Holds && Exact) {
+            for (int e = threadIdx.x; e < kGramBlock * kGramBlock; e += kBlock) panel_[e] = gram_[e];
+            // No barrier: the next one comes with v_.
+        }
         for (int f = threadIdx.x; f < n_features_; f += kBlock) v_[f] = static_cast<double>(fresh_[f]);
         __syncthreads();
         constexpr double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-12;
@@ -198,10 +344,11 @@ class Sweep {
 
     // y = E^T E x, by a warp; the matrix is symmetric, so that lanes read neighbours.
     __device__ void multiply_gram(const double* x, double* y) const {
+        const T* const gram = Holds ? panel_ : gram_;
         for (int f = threadIdx.x; f < n_features_; f += kWarp) {
             double sum = 0;
 #pragma unroll 4
-            for (int j = 0; j < n_features_; ++j) sum += static_cast<double>(gram_[j * n_features_ + f]) * x[j];
+            for (int j = 0; j < n_features_; ++j) sum += static_cast<double>(gram[j * a_.gram_pitch + f]) * x[j];
             y[f] = sum;
         }
     }
@@ -288,10 +435,13 @@ class Sweep {
     }
 
     const SweepArguments<T>& a_;
+    int64_t n_atoms_;
     T* room_;
     Krylov& krylov_;
     int n_features_;
-    int64_t begin_, n_, tile_, n_tiles_;
+    Held<T> held_;
+    int64_t begin_, n_, tile_, n_tiles_, end_, next_end_;
+    T next_element_;
     bool with_gram_;
     int half_ = 0;
     T *panel_, *atom_, *fresh_, *narrow_, *partials_, *gram_partials_, *gram_;
@@ -299,13 +449,17 @@ class Sweep {
     Longest* longest_;
 };
 
-template <typename T, bool Exact, bool Parallel>
-__global__ void __launch_bounds__(kBlock, Exact ? 1 : 2) sweep_kernel(SweepArguments<T> a, int64_t n_atoms) {
+template <typename T, bool Exact, bool Parallel, bool Holds>
+__global__ void __launch_bounds__(kBlock, Exact || Holds ? 1 : 2) sweep_kernel(SweepArguments<T> a, int64_t n_atoms) {
     SF_DYNAMIC_SHARED(unsigned char, shared);
     __shared__ T room[kBlock];
+    __shared__ HeldShared<T> held;
     __shared__ Krylov krylov;
-    Sweep<T, Exact, Parallel> sweep(a, shared, room, krylov);
-    for (int64_t k = Parallel ? blockIdx.x : 0; k < n_atoms; k += Parallel ? gridDim.x : 1) sweep.update(k);
+    Sweep<T, Exact, Parallel, Holds> sweep(a, n_atoms, shared, room, held, krylov);
+    if constexpr (Holds)
+        for (int64_t k = 0; k < n_atoms; ++k) sweep.update_held(k);
+    else
+        for (int64_t k = Parallel ? blockIdx.x : 0; k < n_atoms; k += Parallel ? gridDim.x : 1) sweep.update(k);
 }
 
 }  // namespace

@@ -82,6 +82,7 @@ struct Update {
     Entries<T> entries;
     SweepArguments<T> sweep{};
     int64_t shared = 0, n_parallel = 0;
+    bool holds = false;
 
     Update(const KsvdProblem& p, void* workspace) : p(p), arena(workspace), entries(arena, p.codes, p.dictionary.rows) {
         const bool exact = p.method == KsvdMethod::exact;
@@ -89,6 +90,7 @@ struct Update {
         const bool with_gram = exact && n_features <= kMaxGram, with_dots = exact && !with_gram;
         const int64_t width = round_up(n_features, kSector / static_cast<int64_t>(sizeof(T)));
         n_parallel = p.dictionary.rows < kMostParallel ? p.dictionary.rows : kMostParallel;
+        holds = !p.parallel && n_features <= (exact ? kMostHeld<true> : kMostHeld<false>);
         const int64_t tiles = p.parallel ? n_parallel : kMaxTiles, blocks = p.parallel ? n_parallel : kMaxBlocks;
         sweep.rows = {arena.take<T>(p.signals.rows * width),
                       width,
@@ -101,15 +103,18 @@ struct Update {
         sweep.n_nonzero = p.codes.n_nonzero;
         sweep.coefficients = static_cast<T*>(p.coefficients);
         sweep.atoms = static_cast<T*>(p.atoms);
-        sweep.partials = arena.take<T>(2 * tiles * n_features);
-        sweep.gram_partials = arena.take<T>(with_gram ? tiles * n_features * n_features : 0);
-        sweep.gram = arena.take<T>(with_gram && !p.parallel ? n_features * n_features : 0);
+        sweep.partial_pitch = holds ? kVector * lanes_held(n_features, exact ? kGramBlock / kVector : 1) : n_features;
+        sweep.gram_pitch = holds ? kGramBlock : n_features;
+        const int64_t gram = with_gram ? sweep.gram_pitch * sweep.gram_pitch : 0;
+        sweep.partials = arena.take<T>(2 * tiles * sweep.partial_pitch);
+        sweep.gram_partials = arena.take<T>(tiles * gram);
+        sweep.gram = arena.take<T>(p.parallel ? 0 : gram);
         sweep.dots = arena.take<T>(with_dots ? entries.n : 0);
         sweep.longest = arena.take<Longest>(exact ? tiles : 0);
         sweep.vector_bytes = vector_bytes_of<T>(n_features, exact);
         const bool inside = sweep.vector_bytes <= kMostShared;
         sweep.vectors = inside ? nullptr : arena.take<unsigned char>(blocks * sweep.vector_bytes);
-        shared = (with_gram ? panel_size(n_features) * static_cast<int64_t>(sizeof(T)) : 0) +
+        shared = panel_elements(n_features, exact, holds) * static_cast<int64_t>(sizeof(T)) +
                  (inside ? sweep.vector_bytes : 0);
     }
 
@@ -121,10 +126,11 @@ struct Update {
                                       static_cast<const T*>(p.codes.values), n_values, sweep.coefficients);
         if (!error) error = sort_entries(entries, p.codes, nullptr, p.usage, stream);
         if (!error) error = residual(p.dictionary, false, nullptr, stream);
-        if (!error)
-            error = p.method == KsvdMethod::exact
-                        ? (p.parallel ? run_sweep<true, true>(queue) : run_sweep<true, false>(queue))
-                        : (p.parallel ? run_sweep<false, true>(queue) : run_sweep<false, false>(queue));
+        const bool exact = p.method == KsvdMethod::exact;
+        if (!error && p.parallel) error = exact ? run_parallel<true>(stream) : run_parallel<false>(stream);
+        if (!error && holds) error = exact ? run_sweep<true, true>(queue) : run_sweep<false, true>(queue);
+        if (!error && !p.parallel && !holds)
+            error = exact ? run_sweep<true, false>(queue) : run_sweep<false, false>(queue);
         const Matrix atoms{p.atoms, n_atoms, p.dictionary.cols, p.dictionary.cols, 1};
         return error ? error : residual(atoms, !p.parallel, static_cast<T*>(p.errors), stream);
     }
@@ -137,20 +143,26 @@ struct Update {
         return SF_LAUNCH((residual_kernel<T>), blocks_for(p.signals.rows, kWarps), kBlock, 0, stream, a);
     }
 
-    template <bool Exact, bool Parallel>
+    template <bool Exact>
+    const char* run_parallel(cudaStream_t stream) const {
+        if (entries.n == 0) return nullptr;
+        return SF_LAUNCH((sweep_kernel<T, Exact, true, false>), n_parallel, kBlock, shared, stream, sweep,
+                         p.dictionary.rows);
+    }
+
+    template <bool Exact, bool Holds>
     const char* run_sweep(CudaQueue queue) const {
         const auto stream = static_cast<cudaStream_t>(queue.stream);
         if (entries.n == 0) return nullptr;
-        if (Parallel)
-            return SF_LAUNCH((sweep_kernel<T, Exact, Parallel>), n_parallel, kBlock, shared, stream, sweep,
-                             p.dictionary.rows);
+        const auto kernel = sweep_kernel<T, Exact, false, Holds>;
         int resident = 0;
-        if (const char* error = resident_blocks(sweep_kernel<T, Exact, Parallel>, kBlock,
-                                                static_cast<std::size_t>(shared), queue.device, &resident))
+        if (const char* error =
+                resident_blocks(kernel, kBlock, static_cast<std::size_t>(shared), queue.device, &resident))
             return error;
         // An atom cannot have more tiles than this.
-        const int64_t useful = (entries.n + kTile - 1) / kTile, most = useful < kMaxBlocks ? useful : kMaxBlocks;
-        return SF_LAUNCH_COOPERATIVE((sweep_kernel<T, Exact, Parallel>), resident < most ? resident : most, kBlock,
+        const int64_t useful = (entries.n + kTile - 1) / kTile, limit = Holds ? kMaxTiles : kMaxBlocks,
+                      most = useful < limit ? useful : limit;
+        return SF_LAUNCH_COOPERATIVE((sweep_kernel<T, Exact, false, Holds>), resident < most ? resident : most, kBlock,
                                      shared, stream, sweep, p.dictionary.rows);
     }
 };
