@@ -3,13 +3,14 @@
 // images  (B, C, H, W), any strides
 // patches (B, C ph pw, L), "columns", or (B, L, C ph pw), "rows"; dense
 //
-// Columns: a thread has one patch (several, where a word holds several elements) of one channel and goes through its
-// pixels: a warp writes runs of L, and finds all but the first of its reads in the first-level cache. Rows: a thread
-// has one pixel of a patch and goes through the patches of its group, of which a table in shared memory says where they
-// lie. Either way divisions are done once a thread, not once an element. What bounds both is the writing.
+// Columns: whole lines of memory at a time (patches/lines.cuh). Where L is short, a thread has one patch (several,
+// where a word holds several elements) of one channel and goes through its pixels. Rows: a thread has one pixel of a
+// patch and goes through the patches of its group, of which a table in shared memory says where they lie. Either way
+// divisions are done once a thread, not once an element. What bounds all is the writing.
 //
 // Source: im2col of convolution.
 #include "cuda/patches/elements.cuh"
+#include "cuda/patches/lines.cuh"
 #include "cuda/patches/place.cuh"
 #include "sparsefast/patches_cuda.hpp"
 
@@ -51,7 +52,7 @@ struct UnfoldArguments {
     int width;       // so many words of each
 };
 
-// Columns: an item is kBlock words, of one plane (image, channel) or several, in some rows of their patches.
+// Short columns: an item is kBlock words, of one plane (image, channel) or several, in some rows of their patches.
 template <typename E, int V>
 __global__ void __launch_bounds__(kBlock) unfold_columns_kernel(UnfoldArguments a) {
     using W = typename Word<E, V>::Type;
@@ -94,15 +95,10 @@ __global__ void __launch_bounds__(kBlock) unfold_columns_kernel(UnfoldArguments 
 }
 
 // Rows: an item is one image, a group of its patches, and `width` words of each.
-struct alignas(16) Origin {
-    int64_t at;
-    Place place;
-};
-
 template <typename E, int V>
 __global__ void __launch_bounds__(kBlock, 4) unfold_rows_kernel(UnfoldArguments a) {
     using W = typename Word<E, V>::Type;
-    SF_DYNAMIC_SHARED(Origin, origins);
+    SF_DYNAMIC_SHARED(Origin<false>, origins);
     const Axis y = a.patches.y, x = a.patches.x;
     const int64_t pixels = static_cast<int64_t>(y.patch) * x.patch;
     const int slot = static_cast<int>(threadIdx.x) / a.width;
@@ -114,7 +110,7 @@ __global__ void __launch_bounds__(kBlock, 4) unfold_rows_kernel(UnfoldArguments 
         for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) {
             Place place[1];
             a.patches.places(of_part.quotient, begin + i, place);
-            origins[i] = {place[0].y * a.images.y_stride + place[0].x * a.images.x_stride, place[0]};
+            origins[i] = Origin<false>(place[0], a.images);
         }
         __syncthreads();
         const int64_t word = of_part.remainder * a.width + (static_cast<int>(threadIdx.x) - slot * a.width);
@@ -140,7 +136,7 @@ __global__ void __launch_bounds__(kBlock, 4) unfold_rows_kernel(UnfoldArguments 
             const int64_t step = a.at_once * a.words;
 #pragma unroll 4
             for (int i = slot; i < n; i += a.at_once, to += step) {
-                const Origin origin = origins[i];
+                const Origin<false> origin = origins[i];
                 W value = 0;
 #pragma unroll
                 for (int v = 0; v < V; ++v) {
@@ -157,7 +153,9 @@ __global__ void __launch_bounds__(kBlock, 4) unfold_rows_kernel(UnfoldArguments 
 
 template <typename E, int V>
 const char* launch_columns(UnfoldArguments a, cudaStream_t stream) {
+    using W = typename Word<E, V>::Type;
     a.words = a.patches.count / V;
+    if (a.words >= LineShape<W, V, true>::kChunk) return launch_lines<E, W, V>(a.images, a.patches, a.out, stream);
     const int64_t whole = divide_up(a.images.batch * a.images.channels * a.words, kBlock);
     const int64_t wanted = divide_up(kEnoughBlocks, whole);
     a.parts = wanted < a.patches.y.patch ? wanted : a.patches.y.patch;
@@ -184,7 +182,7 @@ const char* launch_rows(UnfoldArguments a, cudaStream_t stream) {
     a.items = a.images.batch * a.parts * a.groups;
     const int64_t threads = divide_up(static_cast<int64_t>(a.at_once) * a.width, kWarp) * kWarp;
     return SF_LAUNCH((unfold_rows_kernel<E, V>), blocks_for(a.items), threads,
-                     group * static_cast<int64_t>(sizeof(Origin)), stream, a);
+                     group * static_cast<int64_t>(sizeof(Origin<false>)), stream, a);
 }
 
 template <typename E, int V>

@@ -70,6 +70,26 @@ def test_small_elements_wherever_words_begin(dtype: type, rows: bool) -> None:
             np.testing.assert_array_equal(unfold(images, grid, rows, offset), expected)
 
 
+@in_every_order
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.int64])
+def test_columns_of_several_blocks_wherever_lines_begin(dtype: type, order: str) -> None:
+    """Columns of 2 400 patches and more are written by lines of 128 bytes: the first and the last of a row in part, and
+    places are known for one line more than a block writes."""
+    emulated.set_order(order)
+    rng = np.random.default_rng(16)
+    for image, patch, stride, offset in (((51, 50), (2, 1), (1, 1), 3), ((4, 2310), (3, 2), (2, 1), 1)):
+        images = rng.integers(1, 100, (1, 2, *image)).astype(dtype)
+        for border, grid in grids(image, patch, stride).items():
+            expected = laid_out(true_patches(images, grid.corners()[None], patch), False)
+            np.testing.assert_array_equal(unfold(images, grid, False, offset), expected, err_msg=border)
+            backwards = images[:, :, ::-1]
+            expected = laid_out(true_patches(backwards, grid.corners()[None], patch), False)
+            np.testing.assert_array_equal(unfold(backwards, grid, False), expected, err_msg=border)
+        corners = some_corners(rng, 1, 2401, image, patch)
+        expected = laid_out(true_patches(images, corners, patch), False)
+        np.testing.assert_array_equal(unfold_at(images, corners, patch, False), expected)
+
+
 @in_both_layouts
 def test_more_work_than_blocks(rows: bool) -> None:
     """What a block has of one item must not reach into the next."""
