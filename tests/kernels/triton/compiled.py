@@ -36,7 +36,7 @@ from sparsefast.kernels.triton import (
 from tests.kernels.triton import compiled_patches
 
 KERNELS = {
-    layout: ("norms_kernel", "gram_kernel"),
+    layout: ("tops_kernel", "pack_kernel", "gram_kernel"),
     pursuit_tile: ("pursue_tile",),
     pursuit_blocks: ("pursue_blocks",),
     topk: ("topk_kernel",),

@@ -21,7 +21,7 @@ with_interpreter = pytest.mark.skipif(
     OLD, reason=f"the interpreter of triton {triton.__version__} fails with NumPy {np.__version__}: triton 3.7 does not"
 )
 KERNELS = (
-    "gram_kernel", "norms_kernel", "pursue_tile", "pursue_blocks", "topk_kernel", "nearest_kernel",
+    "gram_kernel", "tops_kernel", "pack_kernel", "pursue_tile", "pursue_blocks", "topk_kernel", "nearest_kernel",
     "columns_kernel", "rows_kernel", "fold_kernel", "fold_at_kernel",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parents[3]
