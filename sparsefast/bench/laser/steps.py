@@ -195,7 +195,8 @@ def _graphed(model: Any, images: Any) -> Callable[[], None]:
     with torch.cuda.graph(graph):
         step()
 
-    def replay() -> None:
+    def replay(_held: Any = step) -> None:
+        # The graph reads and writes the memory of the model and of the optimiser, which are in `step`.
         graph.replay()
 
     return replay
