@@ -16,6 +16,7 @@ from sparsefast.nn.code_loss import code_loss
 from sparsefast.nn.coefficients import CoefficientQuantizer, FollowedScale
 from sparsefast.nn.kmeans import kmeans
 from sparsefast.nn.revival import worst_signals
+from sparsefast.nn.unit_rows import unit_rows
 from sparsefast.ops.straight_through import straight_through
 from sparsefast.sparse_code import SparseCode
 
@@ -119,7 +120,7 @@ class SparseBottleneck(Bottleneck):
     @property
     def atoms(self) -> Tensor:
         """The dictionary (K, F) that codes refer to, of unit rows with `normalize_atoms`; differentiable."""
-        return normalize(self.dictionary, dim=1) if self.normalize_atoms else self.dictionary
+        return unit_rows(self.dictionary) if self.normalize_atoms else self.dictionary
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, SparseCode]:
         """Code a latent sparsely, and put it together again.
