@@ -43,7 +43,7 @@ class FollowedScale(nn.Module):
         # A signal that held NaN says nothing of the scale.
         known = values.detach().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         peak = largest(known.abs().amax() if known.numel() else known.new_zeros(())).to(self.scale.dtype)
-        # Not copy_, which torch.compile loses before 2.12 for a float64 of no dimensions on the CPU.
+        # Not copy_, which torch.compile of PyTorch 2.11 loses for a float64 of no dimensions on the CPU.
         self.scale[...] = torch.maximum(self.scale * _DECAY, peak)
 
     def reset(self, values: Tensor) -> None:
