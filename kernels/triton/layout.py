@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -152,6 +153,12 @@ def on(array: torch.Tensor) -> contextlib.AbstractContextManager[Any]:
     if array.is_cuda and array.get_device() != torch.cuda.current_device():
         return torch.cuda.device(array.device)
     return _HERE
+
+
+@functools.cache
+def multiprocessors(device: torch.device) -> int:
+    """How many a GPU has."""
+    return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
 def tolerances(tol: torch.Tensor | float | None, device: torch.device) -> tuple[torch.Tensor | None, int]:

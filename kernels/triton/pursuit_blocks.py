@@ -22,7 +22,7 @@ import torch
 import triton
 import triton.language as tl
 
-from sparsefast.kernels.triton.layout import Layout, on, power_of_two_at_least, tolerances
+from sparsefast.kernels.triton.layout import Layout, multiprocessors, on, power_of_two_at_least, tolerances
 from sparsefast.kernels.triton.signals import (
     COMPLETE,
     DEPENDENT,
@@ -73,7 +73,7 @@ def code(
     with on(signals):
         programs = triton.cdiv(n_signals, BN)
         if signals.is_cuda:
-            programs = min(programs, PROGRAMS * torch.cuda.get_device_properties(signals.device).multi_processor_count)
+            programs = min(programs, PROGRAMS * multiprocessors(signals.device))
         programs = max(1, min(programs, WORKSPACE_BYTES // (per_signal * BN * signals.element_size())))
         work = torch.empty(programs * BN * per_signal, dtype=signals.dtype, device=signals.device)
         supports = torch.empty(programs * BN * limit, dtype=torch.int32, device=signals.device)

@@ -35,6 +35,15 @@ def magnitude_bits(x):
 
 
 @triton.jit
+def sign_bit(x):
+    """1 where the sign of a number is minus, else 0."""
+    if x.dtype == tl.float32:
+        return (x.to(tl.uint32, bitcast=True) >> 31).to(tl.int32)
+    else:
+        return (x.to(tl.uint64, bitcast=True) >> 63).to(tl.int32)
+
+
+@triton.jit
 def is_finite(bits):
     if bits.dtype == tl.int32:
         return bits < 0x7F800000

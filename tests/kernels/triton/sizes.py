@@ -129,6 +129,17 @@ def test_a_signals_code_is_its_own(name: str, path: str) -> None:
     assert never.same_bits(coder.code(p.signals[:9], p.dictionary, 2, mask=mask[:9], layout=layout))
 
 
+@pytest.mark.parametrize("name", ["omp", "ols"])
+def test_a_program_that_goes_on_to_further_tiles(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it kept of one tile must not reach into the next, nor into what another program keeps."""
+    p = random_problem(11, 6, 20).astype(np.float32)
+    p.signals[3], p.signals[6, 1] = 0, np.inf
+    coder = kernel(name)
+    whole = coder.code(p.signals, p.dictionary, 3, 0.5)
+    monkeypatch.setattr(pursuit_tile, "CORRELATIONS", 64)  # two signals a tile, of six; programs are two
+    assert coder.code(p.signals, p.dictionary, 3, 0.5).same_bits(whole)
+
+
 @coders
 def test_any_strides_and_both_index_widths(name: str) -> None:
     p = random_problem(6, 5, 18).astype(np.float32)
