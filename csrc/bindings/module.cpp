@@ -12,6 +12,7 @@ void bind_omp(py::module_& m);
 void bind_patches(py::module_& m);
 void bind_ksvd(py::module_& m);
 void bind_products(py::module_& m);
+void bind_bottleneck(py::module_& m);
 void bind_cuda_omp(py::module_& m);
 void bind_cuda_patches(py::module_& m);
 void bind_cuda_ksvd(py::module_& m);
@@ -26,6 +27,7 @@ PYBIND11_MODULE(_C, m) {
     sparsefast::bind_patches(m);
     sparsefast::bind_ksvd(m);
     sparsefast::bind_products(m);
+    sparsefast::bind_bottleneck(m);
 #if SPARSEFAST_CUDA_ENABLED
     sparsefast::bind_cuda_omp(m);
     sparsefast::bind_cuda_patches(m);

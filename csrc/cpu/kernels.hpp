@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/isa.hpp"
+#include "sparsefast/bottleneck.hpp"
 #include "sparsefast/ksvd.hpp"
 #include "sparsefast/omp.hpp"
 #include "sparsefast/patches.hpp"
@@ -54,6 +55,16 @@ struct ProductKernels {
     void (*accumulate)(const ProductProblem&, void* workspace, int n_threads);
     int64_t (*support_bytes)(const SupportGradients&, int n_threads);
     void (*support)(const SupportGradients&, void* workspace, int n_threads);
+    bool (*fit)(const SparseCodes&, int64_t n_atoms);
+};
+
+// bottleneck.cpp
+struct BottleneckKernels {
+    int64_t (*forward_bytes)(const BottleneckProblem&, int n_threads);
+    void (*forward)(const BottleneckProblem&, void* workspace, int n_threads);
+    int64_t (*gradients_bytes)(const BottleneckGradients&, int n_threads);
+    void (*gradients)(const BottleneckGradients&, void* workspace, int n_threads);
+    void (*unit_norm)(DType, const void* rows, const void* grad, double scale, int64_t, int64_t, void* out);
 };
 
 extern const OmpKernels omp_kernels_baseline, omp_kernels_v3, omp_kernels_v4;
@@ -61,6 +72,7 @@ extern const CoderKernels coder_kernels_baseline, coder_kernels_v3, coder_kernel
 extern const PatchKernels patch_kernels_baseline, patch_kernels_v3, patch_kernels_v4;
 extern const KsvdKernels ksvd_kernels_baseline, ksvd_kernels_v3, ksvd_kernels_v4;
 extern const ProductKernels product_kernels_baseline, product_kernels_v3, product_kernels_v4;
+extern const BottleneckKernels bottleneck_kernels_baseline, bottleneck_kernels_v3, bottleneck_kernels_v4;
 
 // The name of a table in the object of this instruction set.
 #define SF_JOIN_(a, b) a##b

@@ -167,6 +167,21 @@ void accumulate_all(const ProductProblem& p, void* workspace, int n_threads) {
     });
 }
 
+// Without a branch, for vectors: a bad number sets the sign of what is gathered.
+bool fit(const SparseCodes& c, int64_t n_atoms) {
+    const auto* const indices = static_cast<const uint64_t*>(c.indices);
+    const uint64_t last = static_cast<uint64_t>(n_atoms - 1);
+    uint64_t bad = 0;
+    for (int64_t i = 0; i < c.n_signals * c.n_nonzero; ++i) bad |= indices[i] | (last - indices[i]);
+    const auto most = static_cast<uint32_t>(c.n_nonzero);
+    uint32_t bad_count = 0;
+    for (int64_t n = 0; n < c.n_signals; ++n) {
+        const auto count = static_cast<uint32_t>(c.counts[n]);
+        bad_count |= count | (most - count);
+    }
+    return !(bad >> 63) && !(bad_count >> 31);
+}
+
 int64_t support_bytes(const SupportGradients& p, int n_threads) {
     return with(p.dtype, p.n_features, [&](auto number, auto features) {
         return Support<decltype(number), decltype(features)::n>(p, nullptr, n_threads).bytes();
@@ -180,7 +195,7 @@ void support(const SupportGradients& p, void* workspace, int n_threads) {
 
 }  // namespace
 
-const ProductKernels SF_TABLE(product_kernels_) = {decode,         correlate,     accumulate_bytes,
-                                                   accumulate_all, support_bytes, support};
+const ProductKernels SF_TABLE(product_kernels_) = {decode,  correlate, accumulate_bytes, accumulate_all, support_bytes,
+                                                   support, fit};
 
 }  // namespace sparsefast

@@ -6,6 +6,7 @@ namespace {
 const ProductKernels& kernels() { SF_SELECT(product_kernels_) }
 }  // namespace
 
+bool codes_fit(const SparseCodes& codes, int64_t n_atoms) { return kernels().fit(codes, n_atoms); }
 void decode_range(const ProductProblem& problem, int64_t begin, int64_t end) { kernels().decode(problem, begin, end); }
 void correlate_range(const ProductProblem& problem, int64_t begin, int64_t end) {
     kernels().correlate(problem, begin, end);

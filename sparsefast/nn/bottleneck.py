@@ -77,7 +77,14 @@ class Bottleneck(nn.Module):
 
     def _signals(self, z: Tensor) -> Tensor:
         """The signals (..., F) of z, in the dtype of the codes, which autocast leaves as it is."""
-        owner, table = type(self).__name__, self._table()
+        rows = self._check(z)
+        # Dense, since all that follows reads them beside dense tensors: a copy costs less than what strides cost there.
+        signals = z if rows else sites_of(z, self.patch_size).contiguous()
+        return signals.to(self._table().dtype)
+
+    def _check(self, z: Tensor) -> bool:
+        """Whether z holds rows, and no latent; raises where it is neither."""
+        owner = type(self).__name__
         if not isinstance(z, Tensor) or not z.is_floating_point():
             what = str(z.dtype) if isinstance(z, Tensor) else type(z).__name__
             raise TypeError(f"{owner}: z is {what}; it must be a tensor of floats")
@@ -88,9 +95,7 @@ class Bottleneck(nn.Module):
                 f"{owner}: z has shape {tuple(z.shape)}; it must be (B, {self.embedding_dim}, H, W)"
                 + (instead if self.patch_size == 1 else "")
             )
-        # Dense, since all that follows reads them beside dense tensors: a copy costs less than what strides cost there.
-        signals = z if rows else sites_of(z, self.patch_size).contiguous()
-        return signals.to(table.dtype)
+        return rows
 
     def _latent(self, signals: Tensor, z: Tensor) -> Tensor:
         """What `_signals` undoes, in the shape and dtype of z."""
@@ -111,22 +116,26 @@ class Bottleneck(nn.Module):
 
     def _count(self, code: SparseCode | Tensor) -> Tensor:
         """How often all processes use each code, (K,), which also goes into `usage`."""
-        counts = total(usage_counts(code, self.num_embeddings)).to(self.usage.dtype)
+        return self._follow_usage(usage_counts(code, self.num_embeddings))
+
+    @torch.no_grad()
+    def _follow_usage(self, counts: Tensor) -> Tensor:
+        """The same from how often this process does, (K,) int64."""
+        counts = total(counts).to(self.usage.dtype)
         self.usage.lerp_(counts, 1 - self._usage_decay)
         return counts
 
     @torch.compiler.disable
     @torch.no_grad()
-    def _begin_training_call(self, signals: Tensor) -> None:
+    def _begin_training_call(self, z: Tensor) -> None:
         """Count the call, and exchange dead codes where their turn has come: before the codes are used, so that no
         tensor that backward needs is written to."""
         self.calls += 1
         self.revived = torch.empty(0, dtype=torch.int64)
         if self.calls % self.revive_every:
             return
-        self.revived = self._revive(
-            signals.detach().reshape(-1, self.n_features), self.revive_below * self.usage.mean()
-        )
+        signals = self._signals(z.detach()).reshape(-1, self.n_features)
+        self.revived = self._revive(signals, self.revive_below * self.usage.mean())
         alive = torch.ones_like(self.usage, dtype=torch.bool)
         alive[self.revived.to(alive.device)] = False
         self.usage.masked_fill_(~alive, self.usage[alive].mean())

@@ -166,6 +166,9 @@ class HybridBottleneck(SparseBottleneck):
         code = SparseCode._make(atoms, values, counts, status, self.num_embeddings)
         return self.decode(_in_order(code), size)
 
+    def _rounds(self) -> bool:
+        return True
+
     def _coded(self, code: SparseCode) -> SparseCode:
         if self.training:
             self.coefficients.follow(code.values)

@@ -156,7 +156,7 @@ class KSVDBottleneck(SparseBottleneck):
             return super().forward(z)
         signals = self._signals(z)
         if self.training and self.revive_every:
-            self._begin_training_call(signals)
+            self._begin_training_call(z)
         with torch.no_grad():
             code = self._solve(signals, self.atoms)
             if self.training:

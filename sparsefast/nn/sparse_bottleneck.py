@@ -18,6 +18,7 @@ from sparsefast.nn.kmeans import kmeans
 from sparsefast.nn.revival import worst_signals
 from sparsefast.nn.unit_rows import unit_rows
 from sparsefast.ops.straight_through import straight_through
+from sparsefast.ops.torch_bottleneck import bottleneck
 from sparsefast.sparse_code import SparseCode
 
 SOLVERS = ("omp", "iht", "topk")
@@ -142,9 +143,11 @@ class SparseBottleneck(Bottleneck):
         TypeError, ValueError
             If z is no tensor of floats or not of such a shape.
         """
+        if self._in_one_pass():
+            return self._forward_in_one_pass(z)
         signals = self._signals(z)
         if self.training and self.revive_every:
-            self._begin_training_call(signals)
+            self._begin_training_call(z)
         atoms = self.atoms
         with nullcontext() if self.gradient == "implicit" else torch.no_grad():
             solved = self._solve(signals, atoms)
@@ -197,6 +200,44 @@ class SparseBottleneck(Bottleneck):
 
     def _table(self) -> Tensor:
         return self.dictionary
+
+    def _rounds(self) -> bool:
+        """Whether this call rounds its coefficients."""
+        return self.coefficients is not None and (self.quantize_in_training or not self.training)
+
+    def _in_one_pass(self) -> bool:
+        return (
+            self.sparse_solver == "omp"
+            and self.dictionary.dtype in (torch.float32, torch.float64)
+            and not self._rounds()
+        )
+
+    def _forward_in_one_pass(self, z: Tensor) -> tuple[Tensor, Tensor, SparseCode]:
+        """`forward` by the operator that holds all its steps."""
+        rows = self._check(z)
+        if self.training and self.revive_every:
+            self._begin_training_call(z)
+        pixels = self.patch_size == 1 and not rows
+        signals = z.to(self.dictionary.dtype) if pixels else self._signals(z)
+        coded = bottleneck(
+            signals if pixels else signals.reshape(-1, self.n_features),
+            self.dictionary,
+            self.sparsity_level,
+            normalize_atoms=self.normalize_atoms,
+            implicit=self.gradient == "implicit",
+            commitment=self.commitment_cost,
+            weight=self.dictionary_weight,
+        )
+        if self.training:
+            if self.coefficients is not None:
+                self.coefficients.follow(coded.values)
+            self._follow_usage(coded.usage)
+        code = SparseCode._make(coded.indices, coded.values, coded.counts, coded.status, self.num_embeddings)
+        if pixels:
+            return coded.reconstruction.to(z.dtype), coded.loss, code
+        batch = signals.shape[:-1]
+        code = code._map(lambda x: x.reshape(*batch, *x.shape[1:]))
+        return self._latent(coded.reconstruction.reshape(signals.shape), z), coded.loss, code
 
     def _solve(self, signals: Tensor, atoms: Tensor) -> SparseCode:
         if self.sparse_solver == "omp":

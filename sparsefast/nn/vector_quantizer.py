@@ -118,7 +118,7 @@ class VectorQuantizer(Bottleneck):
         """
         signals = self._signals(z)
         if self.training and self.revive_every:
-            self._begin_training_call(signals)
+            self._begin_training_call(z)
         with torch.no_grad():
             indices = sparsefast.nearest_code(signals, self.codebook).indices
         quantised = embedding(indices, self.codebook)

@@ -217,7 +217,7 @@ def test_dead_atoms_begin_anew_and_what_is_known_of_them_is_forgotten(name):
         layer(latent())
         layer.usage[9] = 0
         z = latent(seed=2)
-        layer._begin_training_call(sites_of(z, 1))
+        layer._begin_training_call(z)
         assert 9 in layer.revived.tolist()
         assert not layer.gram[9].any() and not layer.gram[:, 9].any() and not layer.cross[9].any()
         assert layer.gram.any()

@@ -26,6 +26,29 @@ def test_it_is_the_solver_on_the_patches_with_both_losses(patch_size, solver):
 
 
 @pytest.mark.parametrize("name", ["dl", "dl implicit"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "made",
+    [lambda z: z, lambda z: z.permute(0, 2, 3, 1).reshape(-1, C), lambda z: z.permute(0, 2, 3, 1).flatten(1, 2)],
+    ids=["latent", "rows", "batches of rows"],
+)
+def test_one_pass_is_the_same_as_its_steps(name, dtype, made, monkeypatch):
+    at_once, in_steps = built(name, dictionary_weight=2.0), built(name, dictionary_weight=2.0)
+    monkeypatch.setattr(in_steps, "_in_one_pass", lambda: False)
+    results = []
+    for layer in (at_once, in_steps):
+        z = made(latent(dtype=dtype)).detach().requires_grad_()
+        out, loss, code = layer(z)
+        (out.double().square().sum() + loss).backward()
+        results.append((out, loss, code.values, code.indices, layer.usage, z.grad, layer.dictionary.grad))
+        assert code.shape == (z.shape[:-1] if z.ndim < 4 else (4, 5, 7))
+        assert out.dtype == dtype and layer.coefficients.scale == code.values.abs().max()
+    for found, wanted in zip(*results, strict=True):
+        assert found.shape == wanted.shape
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["dl", "dl implicit"])
 @pytest.mark.parametrize("options", [{}, {"sparse_solver": "topk"}, {"quantize_in_training": True}], ids=str)
 def test_the_loss_moves_signals_to_atoms_and_atoms_to_signals_with_coefficients_as_they_are(name, options):
     layer, z = built(name, dictionary_weight=2.0, coefficient_bits=3, **options), latent().requires_grad_()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import sparsefast
-from sparsefast.ops import torch_ops  # noqa: F401  (defines the operators)
+from sparsefast.ops import torch_bottleneck, torch_ops  # noqa: F401  (define the operators)
 from tests.data import random_problem
 
 N, F, K, S = 7, 9, 15, 4
@@ -62,7 +62,11 @@ def test_pytorch_finds_the_operator_sound(name):
 def test_every_operator_is_checked():
     everything = torch._C._dispatch_get_all_op_names()
     defined = {name.removeprefix("sparsefast::") for name in everything if name.startswith("sparsefast::")}
-    elsewhere = {"unfold", "fold", "unfold_out", "fold_out", "dictionary_update", "online_update"}  # have their own
+    # Which have their own.
+    elsewhere = {
+        "unfold", "fold", "unfold_out", "fold_out", "dictionary_update", "online_update", "bottleneck",
+        "bottleneck_gradients",
+    }  # fmt: skip
     assert defined - elsewhere == set(NAMES)
 
 

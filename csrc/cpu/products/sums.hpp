@@ -15,13 +15,15 @@ namespace {
 constexpr int64_t kTablesBytes = int64_t(16) << 20;
 constexpr int64_t kMostTables = 64;
 
+// Signals a block. Twice as many as atoms: clearing and adding up a table is the lesser part.
+inline int64_t sums_block(int64_t n_atoms) { return 2 * n_atoms > 1024 ? round_up(2 * n_atoms, 16) : 1024; }
+
 template <typename T>
 class AtomSums {
    public:
     AtomSums(Arena& arena, int64_t n_signals, int64_t n_atoms, int64_t n_features)
         : n_(n_signals), size_(n_atoms * n_features) {
-        // Twice as many signals as atoms: clearing and adding up a table is the lesser part.
-        block_ = 2 * n_atoms > 1024 ? round_up(2 * n_atoms, 16) : 1024;
+        block_ = sums_block(n_atoms);
         const int64_t fit = kTablesBytes / (size_ * static_cast<int64_t>(sizeof(T)) + 1),
                       blocks = (n_ + block_ - 1) / block_;
         tables_n_ = fit < 4 ? 4 : fit < kMostTables ? fit : kMostTables;

@@ -1,17 +1,15 @@
 // The gradients of least squares coefficients on fixed supports, one pass over the signals.
 //
-// The systems of kLanes signals stand behind each other with the signals fastest and are factored together, as
-// L diag(d) L^T: all arithmetic of a system runs in one lane, whichever signals are beside it. What follows goes
-// through the features of one signal after the other, or with few features through the signals, feature by feature.
+// The systems of kLanes signals are solved together (solve.hpp). What follows goes through the features of one signal
+// after the other, or with few features through the signals, feature by feature.
 #pragma once
 
+#include "cpu/products/solve.hpp"
 #include "cpu/products/sums.hpp"
 #include "sparsefast/products.hpp"
 
 namespace sparsefast {
 namespace {
-
-constexpr int64_t kLanes = 16;
 
 // Features known to the compiler (kFeatures > 0) or not (0).
 template <typename T, int kFeatures>
@@ -62,7 +60,7 @@ class Support {
         const int64_t* const atoms = static_cast<const int64_t*>(p_.codes.indices) + first * s_;
         const T* const values = static_cast<const T*>(p_.codes.values) + first * s_;
         gather(first, n, atoms, at, system, right);
-        solve(system, right);
+        solve_lanes<T>(s_, p_.least_pivot, system, right);
         const T* const norms = static_cast<const T*>(p_.inverse_norms);
         for (int64_t j = 0; j < s_; ++j)
             for (int64_t l = 0; l < kLanes; ++l) right[j * kLanes + l] *= norms[at[j * kLanes + l]];
@@ -106,25 +104,6 @@ class Support {
                 system[(i * s_ + i) * kLanes + l] = static_cast<T>(1 + p_.ridge);
                 right[i * kLanes + l] *= norms[of_i[l]];
             }
-        }
-    }
-
-    void solve(T* system, T* right) {
-        const Lane least = T(p_.least_pivot) - Lane{};
-        const auto at = [&](int64_t i, int64_t j) { return system + (i * s_ + j) * kLanes; };
-        for (int64_t j = 0; j < s_; ++j) {
-            const Lane d = lanes(at(j, j)), inverse = 1 / (d < least ? least : d), r = lanes(right + j * kLanes);
-            for (int64_t i = j + 1; i < s_; ++i) {
-                const Lane factor = lanes(at(i, j)) * inverse;
-                for (int64_t k = j + 1; k <= i; ++k) put(at(i, k), lanes(at(i, k)) - factor * lanes(at(k, j)));
-                put(right + i * kLanes, lanes(right + i * kLanes) - factor * r);
-            }
-            for (int64_t i = j + 1; i < s_; ++i) put(at(i, j), lanes(at(i, j)) * inverse);
-            put(right + j * kLanes, r * inverse);
-        }
-        for (int64_t i = s_ - 1; i > 0; --i) {
-            const Lane r = lanes(right + i * kLanes);
-            for (int64_t j = 0; j < i; ++j) put(right + j * kLanes, lanes(right + j * kLanes) - lanes(at(i, j)) * r);
         }
     }
 

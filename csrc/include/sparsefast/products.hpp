@@ -13,6 +13,9 @@
 
 namespace sparsefast {
 
+// Whether all entries of codes with indices of int64, padding too, name one of n_atoms, and counts are 0 to n_nonzero.
+bool codes_fit(const SparseCodes& codes, int64_t n_atoms);
+
 struct ProductProblem {
     DType dtype;
     SparseCodes codes;    // values are not read by correlate
