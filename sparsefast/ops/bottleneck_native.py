@@ -38,15 +38,11 @@ def runs(x: Tensor) -> bool:
     return x.device.type == "cpu" and dtype is not None and dispatch.resolve("omp", "cpu", dtype, None).backend == "cpu"
 
 
-def dense(latent: Tensor) -> tuple[Tensor, bool]:
-    """The latent without gaps, and whether its features lie in planes: (B, F, H, W), or else in rows."""
+def in_planes(latent: Tensor) -> bool:
+    """Whether the features of a latent (B, F, H, W) are to lie in planes; in rows where they do, or it is (N, F)."""
     if latent.ndim == 2:
-        return latent.contiguous(), False
-    if latent.is_contiguous():
-        return latent, True
-    if latent.is_contiguous(memory_format=torch.channels_last):
-        return latent, False
-    return latent.contiguous(), True
+        return False
+    return latent.is_contiguous() or not latent.is_contiguous(memory_format=torch.channels_last)
 
 
 def laid_out(x: Tensor, planes: bool) -> Tensor:
@@ -66,7 +62,7 @@ def empty(like: Tensor, shape: Sequence[int], planes: bool) -> Tensor:
 def outputs(
     latent: Tensor, planes: bool, atoms: Tensor, n_nonzero: int, with_residual: bool, with_sums: bool
 ) -> tuple[Tensor, ...]:
-    """Room for what the operator returns, for a latent as `dense` makes it."""
+    """Room for what the operator returns."""
     shape, (n_atoms, n_features) = latent.shape, atoms.shape
     batch = shape[:1] if len(shape) == 2 else (shape[0], shape[2], shape[3])
     n_signals = batch[0] if len(batch) == 1 else batch[0] * batch[1] * batch[2]

@@ -26,6 +26,7 @@ from sparsefast.ops import bottleneck_native as native
 from sparsefast.ops.torch_coders import least_squares_gradients
 from sparsefast.ops.torch_decode import accumulate, correlate, decode
 from sparsefast.ops.torch_library import define, loop
+from sparsefast.ops.torch_segments import unused
 
 # Of torch.nn.functional.normalize: no norm is taken for less.
 _LEAST_NORM = 1e-12
@@ -112,23 +113,32 @@ def _forward(
     with_residual: bool,
     with_sums: bool,
 ) -> tuple[Tensor, ...]:
-    latent, planes = native.dense(latent)
+    planes = native.in_planes(latent)
     written = native.outputs(latent, planes, dictionary, n_nonzero, with_residual, with_sums)
     if native.runs(latent):
-        native.forward(latent, planes, dictionary, normalize_atoms, n_nonzero, commitment + weight, written)
+        native.forward(
+            native.laid_out(latent, planes),
+            planes,
+            dictionary,
+            normalize_atoms,
+            n_nonzero,
+            commitment + weight,
+            written,
+        )
         return written
-    atoms = _atoms(dictionary, normalize_atoms)
-    from sparsefast.nn.rates import usage_counts
     from sparsefast.ops.omp import run_omp
 
+    atoms = _atoms(dictionary, normalize_atoms)
     signals = _rows(latent)
     code = run_omp(signals, atoms, n_nonzero)
     entries = code.values, code.indices, code.counts
     decoded = decode(*entries, atoms)
     residual = signals - decoded
+    named = (~unused(code.indices, code.counts)).to(torch.int64)
+    usage = named.new_zeros(len(atoms)).scatter_add_(0, code.indices.reshape(-1), named.reshape(-1))
     found = [
         _latent(decoded, latent.shape), (commitment + weight) * residual.square().mean(), *entries, code.status,
-        usage_counts(code, len(atoms)), residual, accumulate(*entries, residual, len(atoms)) if with_sums else None,
+        usage, residual, accumulate(*entries, residual, len(atoms)) if with_sums else None,
     ]  # fmt: skip
     for out, x in zip(written, found, strict=True):
         if x is not None and out.numel():
@@ -147,14 +157,14 @@ def _forward_fake(
     with_residual: bool,
     with_sums: bool,
 ) -> tuple[Tensor, ...]:
-    return native.outputs(*native.dense(latent), dictionary, n_nonzero, with_residual, with_sums)
+    return native.outputs(latent, native.in_planes(latent), dictionary, n_nonzero, with_residual, with_sums)
 
 
 def _save(ctx: Any, inputs: Any, output: Any) -> None:
     latent, dictionary, _, ctx.normalize_atoms, ctx.implicit, ctx.commitment, ctx.weight, *_ = inputs
     _, _, values, indices, counts, _, _, residual, sums = output
     ctx.set_materialize_grads(False)
-    ctx.planes = native.dense(latent)[1]
+    ctx.planes = native.in_planes(latent)
     ctx.save_for_backward(latent, dictionary, values, indices, counts, residual, sums)
 
 

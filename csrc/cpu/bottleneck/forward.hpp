@@ -226,7 +226,7 @@ class Forward {
             if (s_ == 1) sums.template add<1>(values, indices, counts, residual, n);
             if (s_ == 2) sums.template add<2>(values, indices, counts, residual, n);
             if (s_ == 3) sums.template add<3>(values, indices, counts, residual, n);
-            return sums.into(T(1), table, usage);
+            return sums.into(table, usage);
         }
         for (int64_t i = 0; i < n; ++i)
             for (int64_t j = 0; j < counts[i]; ++j) {

@@ -8,7 +8,6 @@
 
 #include "cpu/bottleneck/inner.hpp"
 #include "cpu/bottleneck/rows.hpp"
-#include "cpu/bottleneck/tables.hpp"
 #include "cpu/products/solve.hpp"
 #include "cpu/products/sums.hpp"
 
@@ -41,7 +40,7 @@ class Backward {
             T* const scratch = scratch_ + thread * scratch_n_;
             for (int64_t at = begin; at < end; at += tile_) {
                 const int64_t n = end - at < tile_ ? end - at : tile_;
-                if (!p_.implicit || spanned(at, n, table))
+                if (!p_.implicit || spanned(at, n))
                     straight(at, n, scratch);
                 else
                     implicit(at, n, table, scratch);
@@ -97,26 +96,12 @@ class Backward {
             for (int64_t f = 0; f < 3; ++f) out[f * stride + i] = grad[f * stride + i] + scale * rest[3 * i + f];
     }
 
-    // Whether all these signals have as many atoms as features; then adds what they add to the table.
-    bool spanned(int64_t first, int64_t n, T* table) const {
+    // Whether all these signals have as many atoms as features: no system is solved, and nothing moves the atoms.
+    bool spanned(int64_t first, int64_t n) const {
         if (p_.grad_values || s_ < f_) return false;
-        for (int64_t i = 0; i < n; ++i)
-            if (p_.codes.counts[first + i] < f_) return false;
-        if (!table) return true;
-        const T scale = static_cast<T>(p_.to_atoms);
-        if (f_ == 3 && s_ == 3 && p_.n_atoms <= ThreeTable<T>::most) {
-            ThreeTable<T> sums(p_.n_atoms);
-            sums.template add<3>(values(first), indices(first), p_.codes.counts + first, residual(first), n);
-            sums.into(scale, table, nullptr);
-            return true;
-        }
-        for (int64_t i = first; i < first + n; ++i)
-            for (int64_t j = 0; j < p_.codes.counts[i]; ++j) {
-                const T weight = scale * values(i)[j];
-                T* const sum = table + indices(i)[j] * f_;
-                for (int64_t f = 0; f < f_; ++f) sum[f] += weight * residual(i)[f];
-            }
-        return true;
+        int32_t least = static_cast<int32_t>(s_);
+        for (int64_t i = 0; i < n; ++i) least = p_.codes.counts[first + i] < least ? p_.codes.counts[first + i] : least;
+        return least >= f_;
     }
 
     void implicit(int64_t first, int64_t n, T* table, T* scratch) const {
@@ -207,7 +192,7 @@ class Backward {
                 if (out) piece.write(out + f, v, p[v] + to_signals * piece.read(rest + f, v) + zero_or_nan);
             }
         });
-        if (!table) return;
+        if (!table || !has_u) return;
         const T to_atoms = static_cast<T>(p_.to_atoms);
         row_pieces<T>(f_, [&](int64_t f, auto piece) {
             constexpr int vectors = decltype(piece)::vectors;
@@ -215,7 +200,7 @@ class Backward {
             for (int v = 0; v < vectors; ++v) r[v] = piece.read(rest + f, v), other[v] = piece.read(beside + f, v);
             for (int64_t j = 0; j < count; ++j) {
                 T* const sum = table + at[j] * f_ + f;
-                const Vec<T> of_r = broadcast(to_atoms * a[j] + (has_u ? right[j * kLanes + lane] : T(0)));
+                const Vec<T> of_r = broadcast(to_atoms * a[j] + right[j * kLanes + lane]);
                 const Vec<T> of_other = broadcast(a[j]);
                 for (int v = 0; v < vectors; ++v)
                     piece.write(sum, v, piece.read(sum, v) + of_r * r[v] + of_other * other[v]);

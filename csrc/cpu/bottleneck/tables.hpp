@@ -71,11 +71,11 @@ class ThreeTable {
         }
     }
 
-    // Adds the sums to a table (n_atoms, 3), and what was counted to usage, where they are not null.
-    void into(T scale, T* table, int64_t* usage) const {
+    // Adds the sums to a table (n_atoms, 3), and what was counted to usage.
+    void into(T* table, int64_t* usage) const {
         for (int64_t k = 0; k < n_; ++k) {
-            for (int f = 0; f < 3 && table; ++f) table[3 * k + f] += scale * rows_[4 * k + f];
-            if (usage) usage[k] += static_cast<int64_t>(rows_[4 * k + 3]);
+            for (int f = 0; f < 3; ++f) table[3 * k + f] += rows_[4 * k + f];
+            usage[k] += static_cast<int64_t>(rows_[4 * k + 3]);
         }
     }
 

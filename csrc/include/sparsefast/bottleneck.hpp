@@ -50,8 +50,9 @@ void bottleneck(const BottleneckProblem& problem, void* workspace, int n_threads
 //                        p = sum of u_j d_j              dL/dx = p + to_signals r
 //                        dL/dd_j += (u_j + to_atoms a_j) r + a_j (g - p)
 //
-// A signal that has as many atoms as features is r = 0 and p = g, whatever the atoms: no system is solved. One whose
-// values are NaN has a gradient of NaN and adds nothing to the dictionary's.
+// A signal that has as many atoms as features has r = 0 and p = g, whatever the atoms: implicit solves no system for it
+// and adds nothing to the dictionary's gradient, unless dL/da is given. One whose values are NaN has a gradient of NaN
+// and adds nothing to the dictionary's.
 struct BottleneckGradients {
     DType dtype;
     Places places;
