@@ -1,11 +1,17 @@
 """Dictionary learning on a GPU beside the CPU's kernels: times, bytes, and the goal of 20 times the CPU's speed.
 
     python benchmarks/gpu_ksvd.py [--json FILE] [--signals 1000000] [--seconds 2]
+    python benchmarks/gpu_ksvd.py --scaling 10000,50000,200000,1000000 [--only approx]
+    ncu --set full -k regex:sweep_kernel -c 1 python benchmarks/gpu_ksvd.py --scaling 1000000 --only exact
 
 One sweep of K-SVD over signals of 64 features, 256 atoms and 8 nonzeros, approximate and exact; the statistics and the
 atoms of online learning. Signals are sparse in a hidden dictionary with noise, and coded by `omp` in another. The CPU's
 kernels run on all cores. A result whose error is not that of the CPU's has no speed. The exit status is 1 where one is
 wrong, and 2 where there is no device.
+
+With --scaling nothing is compared: the times at several numbers of signals, which tell what an atom costs from what a
+signal costs, and those of the kernels of one call. Kernels: sweep_kernel, residual_kernel, place_kernel, count_kernel,
+stats_kernel, squares_kernel, online_kernel.
 """
 
 from __future__ import annotations
@@ -114,6 +120,42 @@ def measure(n: int, sizes: tuple[int, int, int], seconds: float, device: str) ->
     return rows
 
 
+def kernels(call: Callable[[], Any], most: int = 6) -> list[tuple[str, float]]:
+    """The kernels of one call that take longest on a GPU, and their seconds."""
+    profiler = torch.profiler
+    call()
+    torch.cuda.synchronize()
+    with profiler.profile(activities=[profiler.ProfilerActivity.CUDA]) as profile:
+        call()
+        torch.cuda.synchronize()
+    events: Any = profile.key_averages()
+    found = sorted(((e.device_time_total / 1e6, e.key) for e in events), reverse=True)
+    return [(name, seconds) for seconds, name in found[:most]]
+
+
+def scale(
+    signals: list[int], names: list[str], sizes: tuple[int, int, int], seconds: float, device: str
+) -> list[dict[str, Any]]:
+    """A row for each op and number of signals, printed as they come."""
+    watch, rows = devices.Stopwatch(device), []
+    for n in signals:
+        ours = calls(given(n, sizes, device))
+        for name in names:
+            times, end = [], time.perf_counter() + seconds
+            ours[name]()
+            while len(times) < 3 or time.perf_counter() < end:
+                times.append(watch.seconds(ours[name]))
+            row = {"op": name, "n_signals": n, "sizes": sizes, "seconds": statistics.median(times)}
+            rows.append(row)
+            of_atom = row["seconds"] / sizes[1] * 1e6
+            print(f"{name:<8} {n:>9} signals {row['seconds'] * 1e3:10.3f} ms {of_atom:8.2f} us an atom", flush=True)
+            if device == "cuda":
+                row["kernels"] = kernels(ours[name])
+                for kernel, taken in row["kernels"]:
+                    print(f"    {taken * 1e6:10.1f} us  {kernel[:100]}", flush=True)
+    return rows
+
+
 def line(row: dict[str, Any]) -> str:
     head = f"{row['op']:<8} {row['n_signals']} signals"
     if "wrong" in row:
@@ -130,12 +172,18 @@ def main(argv: list[str] | None = None, device: str = "cuda", sizes: tuple[int, 
     parser.add_argument("--json", metavar="FILE", type=Path)
     parser.add_argument("--signals", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--scaling", metavar="N,N,...", help="times alone, at these numbers of signals")
+    parser.add_argument("--only", choices=("approx", "exact", "stats", "online"), help="with --scaling")
     args = parser.parse_args(argv)
     if device == "cuda" and (reason := devices.why_not()) is not None:
         print(f"gpu_ksvd: {reason}", file=sys.stderr)
         return 2
     described = devices.describe(devices.Stopwatch(device))
     print(described["device"], described["host"], sep="\n")
+    if args.scaling:
+        names = [args.only] if args.only else ["approx", "exact", "stats", "online"]
+        scale([int(n) for n in args.scaling.split(",")], names, sizes, args.seconds, device)
+        return 0
     rows = measure(args.signals, sizes, args.seconds, device)
     print(*map(line, rows), sep="\n")
     goals = [

@@ -257,5 +257,8 @@ def test_dictionary_learning_is_measured_and_a_wrong_result_has_no_speed(check, 
         assert program.main(arguments, device="cpu", sizes=(16, 24, 3)) == 1
         assert capsys.readouterr().out.count("wrong: ") == 1
         assert [goal["op"] for goal in json.loads(path.read_text())["goals"]] == ["approx"]
+        scaling = ["--scaling=200,400", "--only=stats", "--seconds=0.001"]
+        assert program.main(scaling, device="cpu", sizes=(16, 24, 3)) == 0
+        assert capsys.readouterr().out.count("us an atom") == 2
     finally:
         sys.modules.pop("gpu_ksvd", None)

@@ -30,9 +30,9 @@ __device__ __forceinline__ void store_vector(T* to, const Vector<T>& v) {
     *reinterpret_cast<Vector<T>*>(to) = v;
 }
 
-// Lanes of a row, at least `least`.
-__host__ __device__ inline int lanes_held(int64_t n_features, int least) {
-    int lanes = least;
+// Lanes of a row.
+__host__ __device__ inline int lanes_held(int64_t n_features) {
+    int lanes = 1;
     while (lanes < kWarp && kVector * lanes < n_features) lanes *= 2;
     return lanes;
 }
@@ -44,7 +44,7 @@ template <typename T>
 struct HeldShared {
     int64_t offsets[kBlock];  // of the rows in the residual
     T g[kBlock], now[kBlock];
-    T sums[kWarps][kMaxHeld];
+    alignas(16) T sums[kWarps][kMaxHeld];  // of vectors
 };
 
 template <typename T>
@@ -91,7 +91,11 @@ class Held {
     }
 
     // Gives the registers free: the entries come from the second-level cache when they are wanted.
-    __device__ __forceinline__ void forget() { fetched_ = -1; }
+    __device__ __forceinline__ void forget() {
+        fetched_ = -1;
+        row_ = target_ = n_fetched_ = slot_ = 0;
+        g_ = 0;
+    }
 
     __device__ __forceinline__ void load(int64_t begin, int n, HeldRows<T>& rows) {
         if (begin != fetched_ || n != n_fetched_) fetch(begin, n);

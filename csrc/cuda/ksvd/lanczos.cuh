@@ -2,8 +2,9 @@
 // iteration of csrc/cpu/ksvd/lanczos.hpp by a crew of threads, which is a warp or a block. All in double.
 //
 // Sums of one basis vector after the other would wait for each other: all products with the basis are taken at once and
-// subtracted at once, twice. The leading vector of the tridiagonal matrix comes from its largest eigenvalue, which the
-// lanes of a warp enclose 32 times as close with each look at the signs of leading minors, by inverse iteration.
+// subtracted at once, twice where the first time took nearly all away. The leading vector of the tridiagonal matrix
+// comes from its largest eigenvalue, which the lanes of a warp enclose 32 times as close with each look at the signs of
+// leading minors, by inverse iteration.
 //
 // Sources: Y. Saad, Numerical methods for large eigenvalue problems, SIAM 2011, sections 4.1.2, 6.3 and 6.4; L. Giraud,
 // J. Langou, M. Rozloznik, The loss of orthogonality in the Gram-Schmidt process, 2005 (twice is enough).
@@ -20,6 +21,7 @@ constexpr int kBasis = 8, kRestarts = 24;
 struct Krylov {
     double diagonal[kBasis], beside[kBasis], ritz[kBasis];
     double sums[kWarps][kBasis];
+    const double* x;  // of the product that is wanted; null when there are no more
 };
 
 class WarpCrew {
@@ -74,7 +76,7 @@ __device__ inline bool is_above(const double (&a)[kBasis], const double (&square
 }
 
 // shared.ritz: the leading eigenvector of the tridiagonal matrix of order n. By one warp.
-__device__ inline void leading_of_tridiagonal(Krylov& shared, int n) {
+__device__ inline void leading_of_tridiagonal(Krylov& shared, int n, double tolerance) {
     const int lane = threadIdx.x % kWarp;
     double a[kBasis], b[kBasis], squares[kBasis], most = 0;
 #pragma unroll
@@ -93,8 +95,9 @@ __device__ inline void leading_of_tridiagonal(Krylov& shared, int n) {
         squares[i] = b[i] * b[i];
         low = a[i] > low ? a[i] : low;
     }
-    // 55 bits, 5 with each vote.
-    for (int step = 0; step < 11; ++step) {
+    // 55 bits, 5 with each vote; for float32 30, as each inverse iteration below multiplies the error by what is left.
+    const int votes = tolerance > 1e-9 ? 6 : 11;
+    for (int step = 0; step < votes; ++step) {
         const double part = (high - low) / kWarp;
         const bool above = lane == kWarp - 1 || is_above(a, squares, n, low + part * (lane + 1));
         const int first = __ffs(static_cast<int>(__ballot_sync(kAllLanes, above))) - 1;
@@ -142,7 +145,7 @@ __device__ __forceinline__ void leading_eigenvector(const Crew& crew, int n, dou
     for (int restart = 0; restart < kRestarts; ++restart) {
         for (int f = rank; f < n; f += crew.size) basis[f] = v[f];
         int used = 0;
-        double first = 0, norm = 0;
+        double first = 0, norm = 0, overlap = 1e-15;
         for (;;) {
             double* const w = basis + (used + 1) * wide;
             crew.sync();
@@ -165,18 +168,24 @@ __device__ __forceinline__ void leading_eigenvector(const Crew& crew, int n, dou
                     if (rank == 0) shared.diagonal[used - 1] = diagonal;
                     if (!(first > 0)) return;  // the start is in the null space, or S is not finite
                 }
+                double square[kBasis] = {};
                 for (int f = rank; f < n; f += crew.size) {
                     double rest = w[f];
 #pragma unroll
                     for (int k = 0; k < kBasis; ++k)
                         if (k < used) rest -= along[k] * basis[k * wide + f];
                     w[f] = rest;
+                    square[0] += rest * rest;
+                }
+                crew.sum(square, 1, shared);
+                norm = sqrt(square[0]);
+                // What is left of the basis in w, of norm 1, if this is the last pass: errors grow with each vector.
+                const double left = overlap * first / norm;
+                if (left <= 1e-3 * tolerance) {
+                    overlap = left > overlap ? left : overlap;
+                    break;
                 }
             }
-            double square[kBasis] = {};
-            for (int f = rank; f < n; f += crew.size) square[0] += w[f] * w[f];
-            crew.sum(square, 1, shared);
-            norm = sqrt(square[0]);
             if (rank == 0) shared.beside[used - 1] = norm;
             // After the first product this is the residual of the start itself.
             if (used == 1 && norm <= tolerance * first) return;
@@ -185,7 +194,7 @@ __device__ __forceinline__ void leading_eigenvector(const Crew& crew, int n, dou
             for (int f = rank; f < n; f += crew.size) w[f] *= inverse;
         }
         crew.sync();
-        if (rank < kWarp) leading_of_tridiagonal(shared, used);
+        if (rank < kWarp) leading_of_tridiagonal(shared, used, tolerance);
         crew.sync();
         double square[kBasis] = {};
         for (int f = rank; f < n; f += crew.size) {

@@ -85,12 +85,11 @@ class Sweep {
           room_(room),
           krylov_(krylov),
           n_features_(a.rows.n_features),
-          held_(a.rows, a.slots, a.n_nonzero, lanes_held(a.rows.n_features, Exact ? kGramBlock / kVector : 1),
+          held_(a.rows, a.slots, a.n_nonzero, Exact ? kGramBlock / kVector : lanes_held(a.rows.n_features),
                 held_shared) {
-        with_gram_ = Exact && n_features_ <= kMaxGram;
         panel_ = reinterpret_cast<T*>(shared);
         int64_t panel = 0;
-        if (with_gram_)
+        if (with_gram())
             panel =
                 Holds ? kHeldPanel * kGramBlock : kPanel * ((n_features_ + kGramBlock - 1) / kGramBlock * kGramBlock);
         unsigned char* const vectors =
@@ -102,7 +101,7 @@ class Sweep {
         narrow_ = fresh_ + n_features_;
         const int64_t tiles = Parallel ? 1 : kMaxTiles, team = Parallel ? blockIdx.x : 0;
         partials_ = a.partials + team * 2 * tiles * a.partial_pitch;
-        gram_partials_ = with_gram_ ? a.gram_partials + team * tiles * a.gram_pitch * a.gram_pitch : nullptr;
+        gram_partials_ = with_gram() ? a.gram_partials + team * tiles * a.gram_pitch * a.gram_pitch : nullptr;
         gram_ = Parallel ? gram_partials_ : a.gram;
         longest_ = a.longest + team * tiles;
         if (!Holds) return;
@@ -158,6 +157,7 @@ class Sweep {
     }
 
    private:
+    __device__ bool with_gram() const { return Exact && (Holds || n_features_ <= kMaxGram); }
     __device__ static int64_t tile_of(int64_t n) {
         const int64_t share = (n + kMaxTiles - 1) / kMaxTiles;
         return Parallel ? n : share > kTile ? share : kTile;
@@ -249,7 +249,7 @@ class Sweep {
         T* const partials = other_half();
         for (int64_t t = rank(); t < n_tiles_; t += count()) {
             sum_tile(t, a_.rows.g, partials);
-            if (with_gram_)
+            if (with_gram())
                 gram_of_rows(a_.rows, begin_ + t * tile_, rows_of(t), atom_, panel_,
                              gram_partials_ + t * n_features_ * n_features_);
         }
@@ -259,7 +259,7 @@ class Sweep {
 
     // From the sums of the tiles, behind a barrier.
     __device__ bool finish_direction(const T* partials) {
-        if (with_gram_ && !Parallel) {
+        if (with_gram() && !Parallel) {
             sum_grams();
             barrier();
         }
@@ -305,14 +305,12 @@ class Sweep {
 
     // From fresh_, of norm 1, to the leading eigenvector on the side of the old atom.
     __device__ bool leading() {
-        if (Holds && Exact) {
-            for (int e = threadIdx.x; e < kGramBlock * kGramBlock; e += kBlock) panel_[e] = gram_[e];
-            // No barrier: the next one comes with v_.
-        }
         for (int f = threadIdx.x; f < n_features_; f += kBlock) v_[f] = static_cast<double>(fresh_[f]);
         __syncthreads();
         constexpr double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-12;
-        if (!with_gram_)
+        if (Holds)
+            leading_of_products(tolerance);
+        else if (!with_gram())
             leading_eigenvector(BlockCrew(), n_features_, tolerance, v_, basis_, krylov_,
                                 [&](const double* x, double* y) { multiply(x, y); });
         else if (threadIdx.x < kWarp)
@@ -325,6 +323,47 @@ class Sweep {
         __syncthreads();
         return normalise();
     }
+
+    // Lanczos in the first warp, to which the last kCrew threads give products: each has kShare rows of E^T E, of a
+    // column, in registers.
+    __device__ void leading_of_products(double tolerance) {
+        constexpr int kCrew = kBlock / 2, kShares = kCrew / kGramBlock, kShare = kGramBlock / kShares;
+        double* const sums = reinterpret_cast<double*>(panel_);  // (kShares, kGramBlock)
+        const int member = static_cast<int>(threadIdx.x) - (kBlock - kCrew);
+        if (threadIdx.x < kWarp) {
+            leading_eigenvector(WarpCrew(), n_features_, tolerance, v_, basis_, krylov_,
+                                [&](const double* x, double* y) {
+                                    if (threadIdx.x == 0) krylov_.x = x;
+                                    meet();
+                                    meet();
+                                    for (int f = threadIdx.x; f < n_features_; f += kWarp) {
+                                        double sum = sums[f];
+                                        for (int share = 1; share < kShares; ++share)
+                                            sum += sums[share * kGramBlock + f];
+                                        y[f] = sum;
+                                    }
+                                });
+            if (threadIdx.x == 0) krylov_.x = nullptr;
+            meet();
+        } else if (member < 0) {
+            for (meet(); krylov_.x; meet()) meet();
+        } else {
+            const int first = member / kGramBlock * kShare, column = member % kGramBlock;
+            double rows[kShare];
+#pragma unroll
+            for (int j = 0; j < kShare; ++j) rows[j] = static_cast<double>(gram_[(first + j) * kGramBlock + column]);
+            for (meet(); krylov_.x; meet()) {
+                const double* const x = krylov_.x;
+                double parts[4] = {};
+#pragma unroll
+                for (int j = 0; j < kShare; ++j) parts[j % 4] += rows[j] * (first + j < n_features_ ? x[first + j] : 0);
+                sums[member] = (parts[0] + parts[1]) + (parts[2] + parts[3]);
+                meet();
+            }
+        }
+    }
+    // A barrier that warps reach from where they are.
+    __device__ static void meet() { __syncthreads(); }
 
     // fresh_ to norm 1; false, and fresh_ as it is, where its norm is zero or not finite.
     __device__ bool normalise() {
@@ -344,11 +383,10 @@ class Sweep {
 
     // y = E^T E x, by a warp; the matrix is symmetric, so that lanes read neighbours.
     __device__ void multiply_gram(const double* x, double* y) const {
-        const T* const gram = Holds ? panel_ : gram_;
         for (int f = threadIdx.x; f < n_features_; f += kWarp) {
             double sum = 0;
 #pragma unroll 4
-            for (int j = 0; j < n_features_; ++j) sum += static_cast<double>(gram[j * a_.gram_pitch + f]) * x[j];
+            for (int j = 0; j < n_features_; ++j) sum += static_cast<double>(gram_[j * a_.gram_pitch + f]) * x[j];
             y[f] = sum;
         }
     }
@@ -442,7 +480,6 @@ class Sweep {
     Held<T> held_;
     int64_t begin_, n_, tile_, n_tiles_, end_, next_end_;
     T next_element_;
-    bool with_gram_;
     int half_ = 0;
     T *panel_, *atom_, *fresh_, *narrow_, *partials_, *gram_partials_, *gram_;
     double *v_, *basis_;

@@ -103,7 +103,8 @@ struct Update {
         sweep.n_nonzero = p.codes.n_nonzero;
         sweep.coefficients = static_cast<T*>(p.coefficients);
         sweep.atoms = static_cast<T*>(p.atoms);
-        sweep.partial_pitch = holds ? kVector * lanes_held(n_features, exact ? kGramBlock / kVector : 1) : n_features;
+        sweep.partial_pitch =
+            holds ? (exact ? kGramBlock : kVector * lanes_held(n_features)) : n_features;
         sweep.gram_pitch = holds ? kGramBlock : n_features;
         const int64_t gram = with_gram ? sweep.gram_pitch * sweep.gram_pitch : 0;
         sweep.partials = arena.take<T>(2 * tiles * sweep.partial_pitch);
