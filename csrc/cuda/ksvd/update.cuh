@@ -41,8 +41,11 @@ struct ResidualArguments {
     bool made;  // whether the residual is there already
 };
 
+// Elements of a row that a lane has at once, and entries that are read at once.
+constexpr int kElements = 4, kEntries = 4;
+
 template <typename T>
-__global__ void __launch_bounds__(kBlock, 2) residual_kernel(ResidualArguments<T> a) {
+__global__ void __launch_bounds__(kBlock, 3) residual_kernel(ResidualArguments<T> a) {
     const int n_features = static_cast<int>(a.signals.cols);
     const int64_t s = a.codes.n_nonzero;
     const int lanes = lanes_of_row(n_features), lane = static_cast<int>(threadIdx.x) % lanes;
@@ -55,16 +58,40 @@ __global__ void __launch_bounds__(kBlock, 2) residual_kernel(ResidualArguments<T
         double squares = 0;
         if (inside) {
             const int64_t used = a.made ? 0 : used_of(a.codes, n);
-            for (int f = lane; f < n_features; f += lanes) {
-                T rest = a.made ? r[f] : x[n * a.signals.row_stride + f * a.signals.col_stride];
-                for (int64_t i = n * s; i < n * s + used; ++i) {
-                    const int64_t k = index_of(a.codes, i);
-                    if (k >= 0 && k < a.atoms.rows)
-                        rest -= a.coefficients[i] * d[k * a.atoms.row_stride + f * a.atoms.col_stride];
+            for (int from = lane; from < n_features; from += kElements * lanes) {
+                T rest[kElements];
+#pragma unroll
+                for (int v = 0; v < kElements; ++v) {
+                    const int f = from + v * lanes;
+                    rest[v] = 0;
+                    if (f < n_features)
+                        rest[v] = a.made ? r[f] : x[n * a.signals.row_stride + f * a.signals.col_stride];
                 }
-                if (!a.made) r[f] = rest;
-                // The root of a float's square that is too large for a float may not be.
-                squares += static_cast<double>(rest) * static_cast<double>(rest);
+                for (int64_t first = 0; first < used; first += kEntries) {
+                    int64_t atoms[kEntries];
+                    T coefficients[kEntries];
+#pragma unroll
+                    for (int e = 0; e < kEntries; ++e) {
+                        const int64_t i = n * s + (first + e < used ? first + e : first), k = index_of(a.codes, i);
+                        atoms[e] = first + e < used && k >= 0 && k < a.atoms.rows ? k : -1;
+                        coefficients[e] = a.coefficients[i];
+                    }
+#pragma unroll
+                    for (int e = 0; e < kEntries; ++e)
+#pragma unroll
+                        for (int v = 0; v < kElements; ++v) {
+                            const int f = from + v * lanes;
+                            if (atoms[e] >= 0 && f < n_features)
+                                rest[v] -= coefficients[e] * d[atoms[e] * a.atoms.row_stride + f * a.atoms.col_stride];
+                        }
+                }
+#pragma unroll
+                for (int v = 0; v < kElements; ++v) {
+                    const int f = from + v * lanes;
+                    if (!a.made && f < n_features) r[f] = rest[v];
+                    // The root of a float's square that is too large for a float may not be.
+                    squares += static_cast<double>(rest[v]) * static_cast<double>(rest[v]);
+                }
             }
             if (!a.made)
                 for (int64_t f = n_features + lane; f < a.width; f += lanes) r[f] = 0;
@@ -103,8 +130,7 @@ struct Update {
         sweep.n_nonzero = p.codes.n_nonzero;
         sweep.coefficients = static_cast<T*>(p.coefficients);
         sweep.atoms = static_cast<T*>(p.atoms);
-        sweep.partial_pitch =
-            holds ? (exact ? kGramBlock : kVector * lanes_held(n_features)) : n_features;
+        sweep.partial_pitch = holds ? (exact ? kGramBlock : kVector * lanes_held(n_features)) : n_features;
         sweep.gram_pitch = holds ? kGramBlock : n_features;
         const int64_t gram = with_gram ? sweep.gram_pitch * sweep.gram_pitch : 0;
         sweep.partials = arena.take<T>(2 * tiles * sweep.partial_pitch);
