@@ -220,12 +220,21 @@ class Backward {
 template <typename T>
 void through_norms(const T* rows, const T* grad, double scale, int64_t n_atoms, int64_t n_features, T* out) {
     constexpr double least = 1e-12;
+    constexpr int64_t chains = 16;
     for (int64_t k = 0; k < n_atoms; ++k, rows += n_features, grad += n_features, out += n_features) {
+        // In chains, so that the compiler may keep them in a vector.
+        double norms[chains] = {}, alongs[chains] = {};
+        const auto add = [&](int64_t f, int64_t c) {
+            const double row = static_cast<double>(rows[f]);
+            norms[c] += row * row;
+            alongs[c] += row * static_cast<double>(grad[f]);
+        };
+        const int64_t whole = n_features / chains * chains;
+        for (int64_t f = 0; f < whole; f += chains)
+            for (int64_t c = 0; c < chains; ++c) add(f + c, c);
+        for (int64_t f = whole; f < n_features; ++f) add(f, f - whole);
         double norm2 = 0, along = 0;
-        for (int64_t f = 0; f < n_features; ++f) {
-            norm2 += static_cast<double>(rows[f]) * static_cast<double>(rows[f]);
-            along += static_cast<double>(rows[f]) * static_cast<double>(grad[f]);
-        }
+        for (int64_t c = 0; c < chains; ++c) norm2 += norms[c], along += alongs[c];
         const double norm = __builtin_sqrt(norm2);
         const bool clamped = norm < least;
         const double of_grad = scale / (clamped ? least : norm), of_row = clamped ? 0 : of_grad * along / norm2;
