@@ -7,6 +7,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -59,13 +60,19 @@ def empty(like: Tensor, shape: Sequence[int], planes: bool) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
+def _batch(shape: Sequence[int]) -> tuple[Sequence[int], int]:
+    """The shape of the signals of a latent, and how many there are."""
+    if len(shape) == 2:
+        return shape[:1], shape[0]
+    return (shape[0], shape[2], shape[3]), shape[0] * shape[2] * shape[3]
+
+
 def outputs(
     latent: Tensor, planes: bool, atoms: Tensor, n_nonzero: int, with_residual: bool, with_sums: bool
 ) -> tuple[Tensor, ...]:
     """Room for what the operator returns."""
     shape, (n_atoms, n_features) = latent.shape, atoms.shape
-    batch = shape[:1] if len(shape) == 2 else (shape[0], shape[2], shape[3])
-    n_signals = batch[0] if len(batch) == 1 else batch[0] * batch[1] * batch[2]
+    batch, n_signals = _batch(shape)
     new = latent.new_empty
     return (
         empty(latent, shape, planes),
@@ -75,7 +82,7 @@ def outputs(
         new(batch, dtype=torch.int32),
         new(batch, dtype=torch.uint8),
         new((n_atoms,), dtype=torch.int64),
-        new((n_signals if with_residual else 0, n_features)),
+        new((n_signals if with_residual or with_sums else 0, n_features)),
         new((n_atoms if with_sums else 0, n_features)),
     )
 
@@ -90,7 +97,7 @@ class _Prepared(NamedTuple):
 # The last few: layers that are called in turns, or again before their dictionary has changed, prepare it once.
 _KEPT = 4
 # Not those whose Gram matrix would hold much memory.
-_MAX_KEPT_ATOMS = 2048
+_MAX_KEPT_ATOMS = 1024
 _prepared: list[tuple[tuple[Any, ...], _Prepared]] = []
 
 
@@ -130,20 +137,28 @@ def forward(
     normalize_atoms: bool,
     n_nonzero: int,
     weight: float,
-    written: tuple[Tensor, ...],
-) -> None:
-    """Write the outputs; the loss is weight times the mean square of the residual."""
-    reconstruction, loss, values, indices, counts, status, usage, residual, sums = written
+    with_residual: bool,
+    with_sums: bool,
+) -> tuple[Tensor, ...]:
+    """The outputs; the loss is weight times the mean square of the residual."""
     n_threads = threads.get_num_threads()
     prepared = _prepare(dictionary.detach(), normalize_atoms, n_threads)
-    with_sums = sums.shape[0] > 0
-    with_residual = with_sums or residual.shape[0] > 0
+    x, d = _aligned(latent.detach(), planes), prepared.dictionary
+    batch, n_signals = _batch(latent.shape)
+    reconstruction = empty(latent, latent.shape, planes)
+    # Arrays that become tensors take a third of the time of tensors that are seen as arrays.
+    loss, values = np.empty((), d.dtype), np.empty((*batch, n_nonzero), d.dtype)
+    indices, counts = np.empty((*batch, n_nonzero), np.int64), np.empty(batch, np.int32)
+    status, usage = np.empty(batch, np.uint8), np.empty(len(d), np.int64)
+    with_residual = with_residual or with_sums
+    residual = np.empty((n_signals if with_residual else 0, d.shape[1]), d.dtype)
+    sums = np.empty((len(d) if with_sums else 0, d.shape[1]), d.dtype)
     _kernels().bottleneck(
-        _aligned(latent.detach(), planes), planes, prepared.packed, prepared.atoms.numpy(), n_nonzero,
-        values.numpy(), indices.numpy(), counts.numpy(), status.numpy(), _array(reconstruction, planes),
-        residual.numpy() if with_residual else None, sums.numpy() if with_sums else None,
-        loss.numpy(), weight, usage.numpy(), n_threads,
+        x, planes, prepared.packed, prepared.atoms.numpy(), n_nonzero, values, indices, counts, status,
+        _array(reconstruction, planes), residual if with_residual else None, sums if with_sums else None,
+        loss, weight, usage, n_threads,
     )  # fmt: skip
+    return reconstruction, *map(torch.from_numpy, (loss, values, indices, counts, status, usage, residual, sums))
 
 
 def gradients(

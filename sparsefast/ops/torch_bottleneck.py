@@ -114,18 +114,11 @@ def _forward(
     with_sums: bool,
 ) -> tuple[Tensor, ...]:
     planes = native.in_planes(latent)
-    written = native.outputs(latent, planes, dictionary, n_nonzero, with_residual, with_sums)
     if native.runs(latent):
-        native.forward(
-            native.laid_out(latent, planes),
-            planes,
-            dictionary,
-            normalize_atoms,
-            n_nonzero,
-            commitment + weight,
-            written,
-        )
-        return written
+        return native.forward(
+            native.laid_out(latent, planes), planes, dictionary, normalize_atoms, n_nonzero, commitment + weight,
+            with_residual, with_sums,
+        )  # fmt: skip
     from sparsefast.ops.omp import run_omp
 
     atoms = _atoms(dictionary, normalize_atoms)
@@ -140,6 +133,7 @@ def _forward(
         _latent(decoded, latent.shape), (commitment + weight) * residual.square().mean(), *entries, code.status,
         usage, residual, accumulate(*entries, residual, len(atoms)) if with_sums else None,
     ]  # fmt: skip
+    written = native.outputs(latent, planes, dictionary, n_nonzero, with_residual, with_sums)
     for out, x in zip(written, found, strict=True):
         if x is not None and out.numel():
             out.copy_(x.reshape(out.shape))
