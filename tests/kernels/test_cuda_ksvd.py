@@ -41,8 +41,9 @@ def test_neither_blocks_nor_orders_change_a_bit(size: Any, parallel: bool, exact
     assert same_bits([found for call in calls for found in on_several_devices(call)])
 
 
-def test_statistics_and_their_atoms_do_not_depend_on_them_either() -> None:
-    c = case(300, 70, 20, 4, dtype="float32")
+@pytest.mark.parametrize("n_features", [70, 131], ids=["by a block", "by several"])
+def test_statistics_and_their_atoms_do_not_depend_on_them_either(n_features: int) -> None:
+    c = case(300, n_features, 20, 4, dtype="float32")
     assert same_bits([found for b in EMULATED for found in on_several_devices(lambda b=b: stats(c, b))])
     a, b, _, _ = stats(c, "reference")
     atoms = [
@@ -95,6 +96,13 @@ def test_gram_matrices_of_one_block_and_of_several(n_features: int) -> None:
 @pytest.mark.parametrize(("n_atoms", "n_nonzero"), [(600, 40), (2100, 3)], ids=["lanes go round", "sums in A itself"])
 def test_statistics_of_many_atoms(n_atoms: int, n_nonzero: int) -> None:
     c = case(12, 41, n_atoms, n_nonzero)
+    for found, expected in zip(stats(c, "cuda-shuffled", start=1.0), stats(c, "reference", start=1.0), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+
+
+def test_statistics_of_atoms_with_several_tiles() -> None:
+    c = case(2000, 9, 3, 2)
+    assert stats(c, "reference")[2].min() > 2 * 256
     for found, expected in zip(stats(c, "cuda-shuffled", start=1.0), stats(c, "reference", start=1.0), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
 
@@ -156,7 +164,7 @@ def test_the_longest_row_is_the_start_where_nothing_else_is(backend: str) -> Non
 
 
 def test_a_device_without_cooperative_launches_says_so() -> None:
-    c = case(20, 5, 4, 2)
+    c = case(20, 129, 4, 2)  # more features than a block has alone in online_update
     a, b, _, _ = stats(c, "reference")
     emulated.set_multiprocessors(0)
     for call in (lambda: update(c, "cuda-forward"), lambda: online(a, b, c.dictionary, "cuda-forward")):

@@ -4,20 +4,19 @@
 //
 // in float64, on a copy of the dictionary that stays in the second-level cache.
 //
-// A block has a slice of features of all atoms: all that couples the slices is the norm, for which the blocks, all of
-// them resident, wait for each other once an atom. Squares of slices are added in the order of the slices.
+// What fits into the shared memory of one block is done by it (online_block.cuh). Else a block has a slice of features
+// of all atoms: all that couples the slices is the norm, for which the blocks, all of them resident, wait for each
+// other once an atom. Squares of slices are added in the order of the slices.
 //
 // Source: Mairal, Bach, Ponce, Sapiro 2009, Algorithm 2.
 #pragma once
 
 #include "common/arena.hpp"
-#include "cuda/ksvd/columns.cuh"
+#include "cuda/ksvd/online_block.cuh"
 #include "sparsefast/ksvd_cuda.hpp"
 
 namespace sparsefast {
 namespace {
-
-constexpr int64_t kSlice = 32;
 
 template <typename T>
 struct OnlineArguments {
@@ -100,6 +99,10 @@ struct Online {
     }
 
     const char* run(CudaQueue queue) const {
+        constexpr int64_t kStatic = 4 << 10;  // at most, of the kernel
+        const int64_t of_block = online_block_bytes(p);
+        if (p.dictionary.cols <= kMostOfBlock && of_block + kStatic <= shared_memory_limit(queue.device))
+            return SF_LAUNCH((online_block_kernel<T>), 1, kBlock, of_block, static_cast<cudaStream_t>(queue.stream), p);
         int resident = 0;
         if (const char* error = resident_blocks(online_kernel<T>, kBlock, 0, queue.device, &resident)) return error;
         return SF_LAUNCH_COOPERATIVE((online_kernel<T>), resident < arguments.n_slices ? resident : arguments.n_slices,
