@@ -51,7 +51,7 @@ __device__ __forceinline__ void copy_wait() {
 }
 
 __device__ __forceinline__ void prefetch(const void* from_global, unsigned bytes) {
-#if __CUDA_ARCH__ >= 900
+#if __CUDA_ARCH__ >= 900 && __CUDACC_VER_MAJOR__ >= 12  // PTX 8.0
     const std::size_t from = __cvta_generic_to_global(from_global);
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;\n" ::"l"(from), "r"(bytes) : "memory");
 #endif
