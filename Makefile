@@ -46,8 +46,8 @@ lint: $(VENV)/ready
 
 # The core without Python, as std::thread instead of OpenMP (whose runtime thread sanitizer does not understand).
 sanitize: $(VENV)/ready
-	@$(call sanitize,address,address;undefined,sparsefast_sanitize_driver sparsefast_patches_driver sparsefast_ksvd_driver sparsefast_emulation_driver sparsefast_cuda_driver)
-	@$(call sanitize,thread,thread,sparsefast_sanitize_driver sparsefast_patches_driver sparsefast_ksvd_driver)
+	@$(call sanitize,address,address;undefined,sparsefast_sanitize_driver sparsefast_patches_driver sparsefast_ksvd_driver sparsefast_products_driver sparsefast_emulation_driver sparsefast_cuda_driver)
+	@$(call sanitize,thread,thread,sparsefast_sanitize_driver sparsefast_patches_driver sparsefast_ksvd_driver sparsefast_products_driver)
 
 define sanitize
 export PATH="$(abspath $(BIN)):$$PATH"; folder=build/sanitize-$(1); mkdir -p build; echo "sanitize: $(2)"; \
