@@ -63,7 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     option("--batches", type=_batches, metavar="N1,N2", help="signals or images in a call, on --device cuda")
     option("--dtype", default="float32", choices=["float32", "float64"])
-    option("--quick", action="store_true", help="of ksvd: the first case, and short runs of learning")
+    option(
+        "--quick",
+        action="store_true",
+        help="of ksvd: the first case, and short runs of learning; of laser: few candidates",
+    )
     option("--isa", type=_names, default=[], metavar="I1,I2", help="the C++ kernels with these instruction sets too")
 
 
@@ -152,8 +156,8 @@ def _bad_option(args: argparse.Namespace) -> str | None:
     problem = _bad_option_of_omp(args) if family is None else family.bad_option(args)
     if problem is not None:
         return problem
-    if args.quick and args.op != "ksvd":
-        return "--quick goes with bench ksvd"
+    if args.quick and args.op not in ("ksvd", "laser"):
+        return "--quick goes with bench ksvd and bench laser"
     backends = [*dispatch.backend_names(), "none"]
     for name in args.backends:
         if name not in backends:

@@ -370,7 +370,7 @@ def test_quick_is_of_ksvd_alone(capsys):
     args = parse("--quick")
     args.op, args.cases = "omp", None
     assert cli.run(args) == 2
-    assert capsys.readouterr().err == "sparsefast bench: --quick goes with bench ksvd\n"
+    assert capsys.readouterr().err == "sparsefast bench: --quick goes with bench ksvd and bench laser\n"
 
 
 def test_it_runs_in_a_second_process_with_the_same_options(monkeypatch):

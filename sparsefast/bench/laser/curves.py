@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sparsefast.bench.laser.entropy import Stream, Streams, Tables, bits_of, tables_of
-from sparsefast.bench.laser.means import decode_means, encode_means
-from sparsefast.bench.laser.photographs import cut, join, psnr
+from sparsefast.bench.laser.entropy import Streams, Tables, bits_of, joined, tables_of
+from sparsefast.bench.laser.means import PEAK, decode_means, encode_means
+from sparsefast.bench.laser.photographs import clipped, cut, join, psnr
 
 # Squared error that a bit is worth, in step^2: the slope of a uniform quantiser at a high rate, 2 ln 2 / 12.
 SLOPE = 2 * np.log(2) / 12
-# Encoding and counting in turn; more change nothing in the second digit.
+# Encoding and counting in turn at the first step, where nothing is known; more change nothing in the second digit.
 _ROUNDS = 3
 
 
@@ -43,31 +43,43 @@ class Coded:
     """A photograph as symbols: all that a decoder gets but the models."""
 
     shape: tuple[int, int]
-    means: Stream
     code: Any
     streams: Streams
+    """Those of the means, "mean 0" and on for each plane, and those of the coder."""
     spared: float
 
     def bits(self, tables: Tables) -> float:
-        return bits_of({"mean": self.means, **self.streams}, tables) - self.spared
+        return bits_of(self.streams, tables) - self.spared
 
 
 def encode_photo(coder: Any, image: np.ndarray, setting: Setting, step: float, tables: Tables | None) -> Coded:
-    """Symbols of an image (H, W) at one step."""
+    """Symbols of an image (H, W, C) at one step."""
     patches = cut(image, setting.patch_size)
-    means = encode_means(patches.mean(2), mean_step(setting, step))
-    shape = patches.shape[0], patches.shape[1]
-    rest = patches - decode_means(means, shape, mean_step(setting, step))[:, :, None]
-    rows = rest.reshape(-1, rest.shape[2]).astype(np.float32)
+    shape, channels = (patches.shape[0], patches.shape[1]), range(patches.shape[2])
+    fine = mean_step(setting, step)
+    means = {f"mean {c}": encode_means(patches[:, :, c].mean(2), fine, _peak(len(channels))) for c in channels}
+    rest = patches - _means(means, shape, fine)[..., None]
+    rows = rest.reshape(shape[0] * shape[1], -1).astype(np.float32)
     code = coder.encode(rows, setting.slope * SLOPE * step**2, step, tables)
-    return Coded(shape, means, code, coder.streams(code), coder.spared(code))
+    return Coded(shape, code, {**means, **coder.streams(code, shape)}, coder.spared(code))
 
 
 def decode_photo(coder: Any, coded: Coded, setting: Setting, step: float) -> np.ndarray:
-    """The image (H, W), in 0 to 255, from symbols alone."""
-    means = decode_means(coded.means, coded.shape, mean_step(setting, step))
-    rows = coder.decode(coded.code, step).reshape(*coded.shape, -1)
-    return np.clip(join(rows + means[:, :, None], setting.patch_size), 0, 255)
+    """The image (H, W, C) from symbols alone."""
+    means = _means(coded.streams, coded.shape, mean_step(setting, step))
+    rows = coder.decode(coded.code, step).reshape(*means.shape, -1)
+    return clipped(join(rows + means[..., None], setting.patch_size))
+
+
+def _means(streams: Streams, shape: tuple[int, int], step: float) -> np.ndarray:
+    """Means (rows, columns, C) of patches."""
+    sent = [stream for name, stream in streams.items() if name.startswith("mean ")]
+    return np.stack([decode_means(stream, shape, step, _peak(len(sent))) for stream in sent], axis=2)
+
+
+def _peak(channels: int) -> float:
+    """Of the means of planes: the brightness of white is sqrt(3) times as large in orthonormal colours."""
+    return PEAK if channels == 1 else PEAK * float(np.sqrt(3))
 
 
 def mean_step(setting: Setting, step: float) -> float:
@@ -75,21 +87,15 @@ def mean_step(setting: Setting, step: float) -> float:
     return max(0.5, setting.mean_step * step / setting.patch_size)
 
 
-def learn_tables(coder: Any, images: Mapping[str, np.ndarray], setting: Setting, step: float) -> Tables:
-    """Models of all symbols at one step."""
-    tables: Tables | None = None
-    for _ in range(_ROUNDS):
+def learn_tables(
+    coder: Any, images: Mapping[str, np.ndarray], setting: Setting, step: float, tables: Tables | None = None
+) -> Tables:
+    """Models of all symbols at one step; those of a step beside it, if known, are where to begin."""
+    for _ in range(_ROUNDS if tables is None else 1):
         coded = [encode_photo(coder, image, setting, step, tables) for image in images.values()]
-        together: Streams = {"mean": _joined([c.means for c in coded])}
-        for name in coded[0].streams:
-            together[name] = _joined([c.streams[name] for c in coded])
-        tables = tables_of(together)
+        tables = tables_of({name: joined([c.streams[name] for c in coded]) for name in coded[0].streams})
     assert tables is not None
     return tables
-
-
-def _joined(streams: Sequence[Stream]) -> Stream:
-    return Stream(np.concatenate([s.symbols for s in streams]), streams[0].size)
 
 
 def curves(
@@ -98,15 +104,24 @@ def curves(
     learn: Mapping[str, np.ndarray],
     images: Mapping[str, np.ndarray],
     steps: Sequence[float],
+    most: float = np.inf,
+    known: dict[float, Tables] | None = None,
 ) -> dict[str, list[Point]]:
-    """For each photograph a point for each step, in order of rate."""
+    """For each photograph a point for each step, in order of rate, from the largest step to that at which all take
+    more than `most` bits per pixel. Tables are taken from `known`, and what is learnt is kept there."""
     found: dict[str, list[Point]] = {name: [] for name in images}
-    for step in steps:
-        tables = learn_tables(coder, learn, setting, step)
+    known = {} if known is None else known
+    tables: Tables | None = None
+    for step in sorted(steps, reverse=True):
+        if step not in known:
+            known[step] = learn_tables(coder, learn, setting, step, tables)
+        tables = known[step]
         for name, image in images.items():
             coded = encode_photo(coder, image, setting, step, tables)
             quality = psnr(image, decode_photo(coder, coded, setting, step))
-            found[name].append(Point(step, coded.bits(tables) / image.size, quality))
+            found[name].append(Point(step, coded.bits(tables) / (image.shape[0] * image.shape[1]), quality))
+        if all(points[-1].bits_per_pixel > most for points in found.values()):
+            break
     return {name: sorted(points, key=lambda p: p.bits_per_pixel) for name, points in found.items()}
 
 

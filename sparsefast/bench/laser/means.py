@@ -11,23 +11,22 @@ import numpy as np
 
 from sparsefast.bench.laser.entropy import Stream
 
-# Prediction errors are within +- 255 / step.
-_PEAK = 255.0
+PEAK = 255.0
 
 
-def encode_means(means: np.ndarray, step: float) -> Stream:
-    """The symbols of means (rows, columns), in 0 to 255."""
+def encode_means(means: np.ndarray, step: float, peak: float = PEAK) -> Stream:
+    """The symbols of means (rows, columns): neither they nor their differences are larger than `peak`."""
     levels = np.rint(means / step).astype(np.int64)
     padded = np.pad(levels, ((1, 0), (1, 0)))
-    most = reach(step)
+    most = reach(step, peak)
     error = levels - _predict(padded[1:, :-1], padded[:-1, 1:], padded[:-1, :-1])
     return Stream((error + most).reshape(-1), 2 * most + 1)
 
 
-def decode_means(stream: Stream, shape: tuple[int, int], step: float) -> np.ndarray:
+def decode_means(stream: Stream, shape: tuple[int, int], step: float, peak: float = PEAK) -> np.ndarray:
     """The means (rows, columns) that the symbols stand for: diagonal by diagonal, whose neighbours are known."""
     height, width = shape
-    errors = stream.symbols.reshape(shape) - reach(step)
+    errors = stream.symbols.reshape(shape) - reach(step, peak)
     padded = np.zeros((height + 1, width + 1), np.int64)
     for diagonal in range(height + width - 1):
         i = np.arange(max(0, diagonal - width + 1), min(height, diagonal + 1))
@@ -36,9 +35,9 @@ def decode_means(stream: Stream, shape: tuple[int, int], step: float) -> np.ndar
     return padded[1:, 1:] * step
 
 
-def reach(step: float) -> int:
+def reach(step: float, peak: float = PEAK) -> int:
     """The largest prediction error, in steps."""
-    return int(np.ceil(_PEAK / step)) + 1
+    return int(np.ceil(peak / step)) + 1
 
 
 def _predict(left: np.ndarray, above: np.ndarray, corner: np.ndarray) -> np.ndarray:

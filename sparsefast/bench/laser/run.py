@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-VARIANTS = ("rate", "pixels", "speed", "train")
+VARIANTS = ("rate", "colour", "pixels", "speed", "train")
+DRAWN = ("rate", "colour", "pixels")
 ON_GPU = ("train",)
-# Of `rate`; the same as in the library, and known here without opening it.
+# Of `rate` and `colour`; the same as in the library, and known here without opening it.
 CASES = ("china", "camera", "coffee", "gravel", "rocket")
-OPTIONS = ("op", "device", "variants", "cases", "batches", "threads", "seconds")
+OPTIONS = ("op", "device", "variants", "cases", "batches", "threads", "seconds", "quick")
 
 
 def default_backends(device: str) -> list[str]:
@@ -37,9 +38,9 @@ def bad_option(args: argparse.Namespace) -> str | None:
     for option in ("layouts", "isa", "peers"):
         if getattr(args, option):
             return f"--{option} does not go with bench laser"
-    if args.png is not None and "rate" not in chosen:
-        return "--png draws the curves of --variants rate"
-    needed = bool({"rate", "pixels"} & set(chosen))
+    if args.png is not None and not set(DRAWN) & set(chosen):
+        return f"--png draws --variants {', '.join(DRAWN)}"
+    needed = bool(set(DRAWN) & set(chosen))
     return "no photograph is installed: pip install scikit-image scikit-learn" if needed and not photos() else None
 
 
@@ -67,14 +68,25 @@ def measure_here(args: argparse.Namespace) -> int:
         described["gpu"] = device.describe(device.Stopwatch(args.device))
         say(f"{described['gpu']['device']}, torch {described['gpu']['versions'].get('torch')}")
     found: dict[str, Any] = {}
-    parts: dict[str, Callable[..., Any]] = {"rate": _rate, "pixels": _pixels, "speed": _speed, "train": _train}
+    parts: dict[str, Callable[..., Any]] = {
+        "rate": _rate,
+        "colour": _colour,
+        "pixels": _pixels,
+        "speed": _speed,
+        "train": _train,
+    }
     with thread_limit(args.threads[0]):
         for variant in args.variants or (VARIANTS if args.device == "cpu" else ON_GPU):
             found[variant] = parts[variant](args, say)
+    if args.png is not None:
+        from sparsefast.bench.laser import report
+
+        studies = {_TITLES[name]: found[name] for name in _TITLES if name in found}
+        report.draw(args.png, studies, found.get("pixels", []))
     if args.json is not None:
         settings = {name: value for name, value in vars(args).items() if name in OPTIONS}
         document = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "op": "laser", "machine": described}
-        text = to_json({**document, "settings": settings, **found})
+        text = to_json({**document, "settings": settings, **_plain(found)})
         if args.json == "-":
             sys.stdout.write(text)
         else:
@@ -82,19 +94,43 @@ def measure_here(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rate(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str, Any]]:
-    from sparsefast.bench.laser import report
-    from sparsefast.bench.laser.study import study
+_TITLES = {"rate": "luma of held-out photographs", "colour": "RGB of held-out photographs"}
 
-    say("", "rate: luma of held-out photographs, PSNR at bits per pixel by the entropy of all symbols")
+
+def _rate(args: argparse.Namespace, say: Callable[..., None]) -> list[Any]:
+    from sparsefast.bench.laser import study
+
+    return _study(args, say, "rate", "luma", study.CANDIDATES)
+
+
+def _colour(args: argparse.Namespace, say: Callable[..., None]) -> list[Any]:
+    from sparsefast.bench.laser import study
+
+    return _study(args, say, "colour", "rgb", study.COLOURS)
+
+
+def _study(
+    args: argparse.Namespace, say: Callable[..., None], variant: str, space: str, candidates: Sequence[Any]
+) -> list[Any]:
+    from sparsefast.bench.laser import report, study
+
+    say("", f"{variant}: {_TITLES[variant]}, PSNR at bits per pixel by the entropy of all symbols")
+    small = {"candidates": study.QUICK, "steps": study.QUICK_STEPS, "rows": study.QUICK_ROWS}
     results = []
-    for found in study(names=args.cases):
+    for found in study.study(names=args.cases, space=space, **(small if args.quick else {"candidates": candidates})):
         results.append(found)
         say(report.found_line(found))
     say(*report.gain_lines(results))
-    if args.png is not None:
-        report.draw(results, args.png)
-    return [_without_nan({**asdict(found), "mean": found.mean}) for found in results]
+    return results
+
+
+def _plain(found: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Results as JSON has them."""
+    rows = {name: [asdict(row) for row in results] for name, results in found.items()}
+    for name in _TITLES:
+        for row, result in zip(rows.get(name, []), found.get(name, []), strict=True):
+            row["mean"] = result.mean
+    return dict(_without_nan(rows))
 
 
 def _without_nan(x: Any) -> Any:
@@ -106,7 +142,7 @@ def _without_nan(x: Any) -> Any:
     return None if isinstance(x, float) and x != x else x
 
 
-def _pixels(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str, Any]]:
+def _pixels(args: argparse.Namespace, say: Callable[..., None]) -> list[Any]:
     from sparsefast.bench.laser import pixels, report
 
     say(
@@ -117,12 +153,12 @@ def _pixels(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str
     rows = []
     for size in pixels.PATCHES:
         for row in pixels.measure(size):
-            rows.append(asdict(row))
+            rows.append(row)
             say(report.pixel_line(row))
     return rows
 
 
-def _speed(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str, Any]]:
+def _speed(args: argparse.Namespace, say: Callable[..., None]) -> list[Any]:
     from sparsefast.bench.laser import report, speed
 
     say("", "speed: C / K / s of a layer in training mode, float32; milliseconds of the processor, medians in turns")
@@ -130,12 +166,12 @@ def _speed(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str,
     for size in speed.SIZES:
         for batch in speed.BATCHES:
             for row in speed.measure(size, batch, args.seconds):
-                rows.append(asdict(row))
+                rows.append(row)
                 say(report.speed_line(row, size.goal))
     return rows
 
 
-def _train(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str, Any]]:
+def _train(args: argparse.Namespace, say: Callable[..., None]) -> list[Any]:
     from sparsefast.bench.laser import report, steps
 
     say("", f"train: steps of model=dlvae on pictures of {steps.SIDE} x {steps.SIDE}, float32; medians in turns")
@@ -143,11 +179,11 @@ def _train(args: argparse.Namespace, say: Callable[..., None]) -> list[dict[str,
     for setting in steps.SETTINGS:
         for batch in args.batches or steps.BATCHES[args.device]:
             for row in steps.measure(setting, batch, args.device, args.seconds):
-                rows.append(asdict(row))
+                rows.append(row)
                 say(report.step_line(row))
     for setting in steps.SETTINGS if args.device == "cuda" else ():
         for batch in args.batches or steps.BATCHES["cuda"]:
             row = steps.measure_graphed_peer(setting, batch, args.seconds)
-            rows.append(asdict(row))
+            rows.append(row)
             say(report.step_line(row))
     return rows
