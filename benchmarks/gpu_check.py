@@ -74,10 +74,11 @@ def run(step: Step, limit: float) -> dict[str, Any]:
 
     def interrupt() -> None:
         # As Ctrl-C does: pytest then says what it has found so far.
+        stopped.set()
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGINT)
 
-    timers = [threading.Timer(max(limit - GRACE, 0.0), interrupt), threading.Timer(max(limit, 0.0), stop)]
+    timers = [threading.Timer(max(limit - min(GRACE, limit / 4), 0.0), interrupt), threading.Timer(max(limit, 0.0), stop)]
     for timer in timers:
         timer.start()
     try:

@@ -120,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
         from sparsefast.bench.gpu import run as on_gpu
 
         return on_gpu.run(args, _chosen(args))
+    if args.device == "cuda":
+        return measure_here(args)
     if all(os.environ.get(name) == value for name, value in QUIET.items()) and STARTED in os.environ:
         return measure_here(args)
     environment = {**os.environ, **QUIET, STARTED: "1"}
