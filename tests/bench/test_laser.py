@@ -24,7 +24,7 @@ from sparsefast.bench.laser.curves import (
 from sparsefast.bench.laser.peers import PlainDictionaryBottleneck
 from sparsefast.bench.laser.photographs import clipped, cut, join, planes, psnr
 from sparsefast.bench.laser.run import _without_nan
-from sparsefast.bench.laser.sparse import LEVELS, SparseCoder, _Bits
+from sparsefast.bench.laser.sparse import SparseCoder, _Bits
 from sparsefast.bench.laser.vector import ResidualCoder, VectorCoder
 from sparsefast.nn import SparseBottleneck
 
@@ -143,7 +143,7 @@ def test_the_picture_comes_from_the_symbols_that_were_counted(at, effort, channe
         )
     assert coded.bits(tables) == pytest.approx(counted - coded.spared)
     # A decoder that is given nothing but the symbols.
-    code = rebuilt(coder, {name: stream.symbols for name, stream in coded.streams.items()}, coded.shape)
+    code = rebuilt(coder, {name: stream.symbols for name, stream in coded.streams.items()}, coded.shape, step)
     rows = {"VQ": of_vector, "RVQ": of_stages, "DL": of_atoms}[coder.name](coder, code, step)
     peak = means.PEAK if channels == 1 else means.PEAK * np.sqrt(3)
     mean = [means.decode_means(coded.streams[f"mean {c}"], coded.shape, step / 4, peak) for c in range(channels)]
@@ -173,7 +173,7 @@ def contexts_of(coder, code, shape):
     return found | {"atom": group, "level": 7 * group + kind}
 
 
-def rebuilt(coder, symbols, shape):
+def rebuilt(coder, symbols, shape, step):
     """Per patch the symbols of each stream, in the order in which they were sent."""
     if coder.name == "VQ":
         return symbols["index"]
@@ -182,7 +182,7 @@ def rebuilt(coder, symbols, shape):
     if coder.name == "RVQ":
         left = [iter(symbols[f"index {stage}"]) for stage in range(len(coder.codebooks))]
         return [[next(left[stage]) for stage in range(count)] for count in counts]
-    atoms, levels = iter(symbols["atom"]), iter(symbols["level"] - LEVELS)
+    atoms, levels = iter(symbols["atom"]), iter(symbols["level"] - coder.reach(step))
     found = []
     for count in counts:
         found.append([(next(atoms), next(levels)) for _ in range(count)])
@@ -226,7 +226,7 @@ def cost_of(coder, rows, code, lam, step, tables):
             bits = bits + np.where(code.counts > stage, tables[f"index {stage}"].overall[code.indices[:, stage]], 0)
     else:
         used = np.arange(code.atoms.shape[1]) < code.counts[:, None]
-        bits = _Bits(coder, tables).of(np.where(used, code.atoms, 0), np.where(used, code.levels, 0))
+        bits = _Bits(coder, tables, step).of(np.where(used, code.atoms, 0), np.where(used, code.levels, 0))
     return error + lam * bits
 
 
@@ -243,8 +243,8 @@ def test_more_searches_cost_less(at):
         assert (often <= once + 1e-3).all()
 
 
-def test_levels_of_atoms_alone_are_the_cheapest_there_are():
-    """Of one atom the search is exact: no other level of it, and no other number of atoms than one, costs less."""
+def test_hardly_any_level_of_an_atom_alone_could_be_cheaper():
+    """A level that is further away is seldom worth its bits, and never looked for."""
     coder, step, lam = coders()[2], 6.0, 8.0
     tables = learn_tables(coder, {"a": image(0), "b": image(1)}, Setting(4), step)
     rows = study.patches_without_mean({"c": image(2)}, 4, 400)
@@ -257,7 +257,7 @@ def test_levels_of_atoms_alone_are_the_cheapest_there_are():
         other.levels[one, 0] += change
         gone = other.levels[:, 0] == 0
         other.counts[gone & (code.counts == 1)] = 0
-        assert (cost_of(coder, rows, other, lam, step, tables)[one] >= own[one] - 1e-3).all()
+        assert (cost_of(coder, rows, other, lam, step, tables)[one] < own[one] - 1e-3).mean() < 0.05
 
 
 @pytest.mark.parametrize("at", range(3), ids=["VQ", "RVQ", "DL"])
@@ -266,6 +266,21 @@ def test_larger_steps_take_fewer_bits(at):
     points = curves(coders()[at], Setting(4), learn, truth, (6, 24, 96))["c"]
     assert [p.step for p in points] == [96, 24, 6]
     assert points[0].bits_per_pixel < points[-1].bits_per_pixel and points[0].psnr < points[-1].psnr
+
+
+def test_a_coefficient_of_black_beside_white_has_a_level():
+    bars = 255.0 * (np.arange(96) // 6 % 2)[:, None]
+    edges = np.clip(bars + np.random.default_rng(0).normal(0, 2, (48, 96, 1)), 0, 255)
+    coder = SparseCoder(study.patches_without_mean({"a": edges}, 4, 800), 48, 4)
+    points = curves(coder, Setting(4), {"a": edges}, {"b": edges}, (1, 8, 64))["b"]
+    # Levels of up to 63 had 12 dB here.
+    assert points[-1].step == 1 and points[-1].psnr > 45
+
+
+def test_a_point_that_is_worse_at_more_bits_does_not_count():
+    points = [Point(8, 0.2, 30.0), Point(6, 0.3, 29.0), Point(4, 0.6, 34.0)]
+    assert at_rate(points, 0.3) == pytest.approx(31.0)
+    assert np.isnan(at_rate([Point(8, 0.2, 30.0), Point(6, 0.3, 29.0)], 0.25))
 
 
 def test_no_finer_step_is_tried_once_all_take_enough():
@@ -294,7 +309,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(
         study,
         "study",
-        lambda names, space, candidates: real(
+        lambda names, space, **whole: real(
             small,
             rates=(0.6,),
             side=48,

@@ -61,7 +61,7 @@ def encode_photo(coder: Any, image: np.ndarray, setting: Setting, step: float, t
     rest = patches - _means(means, shape, fine)[..., None]
     rows = rest.reshape(shape[0] * shape[1], -1).astype(np.float32)
     code = coder.encode(rows, setting.slope * SLOPE * step**2, step, tables)
-    return Coded(shape, code, {**means, **coder.streams(code, shape)}, coder.spared(code))
+    return Coded(shape, code, {**means, **coder.streams(code, shape, step)}, coder.spared(code))
 
 
 def decode_photo(coder: Any, coded: Coded, setting: Setting, step: float) -> np.ndarray:
@@ -126,6 +126,10 @@ def curves(
 
 
 def at_rate(points: Sequence[Point], rate: float) -> float:
-    """PSNR at so many bits per pixel, between the two points beside it; NaN beyond them."""
-    rates = [p.bits_per_pixel for p in points]
-    return float(np.interp(rate, rates, [p.psnr for p in points], left=np.nan, right=np.nan))
+    """PSNR at so many bits per pixel, between the two points beside it; NaN beyond them. A point that takes more bits
+    than another that is as good does not count."""
+    front: list[Point] = []
+    for p in sorted(points, key=lambda p: (p.bits_per_pixel, -p.psnr)):
+        if not front or p.psnr > front[-1].psnr:
+            front.append(p)
+    return float(np.interp(rate, [p.bits_per_pixel for p in front], [p.psnr for p in front], left=np.nan, right=np.nan))

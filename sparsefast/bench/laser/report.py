@@ -74,13 +74,16 @@ def draw(path: str, studies: Mapping[str, Sequence[Found]], sizes: Sequence[pixe
     matplotlib.use("Agg")
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
     n_panels = len(studies) + 2 * bool(sizes)
-    figure, axes = pyplot.subplots(1, n_panels, figsize=(5.5 * n_panels, 4.5), squeeze=False)
-    left = iter(axes[0])
+    columns, rows = min(2, n_panels), (n_panels + 1) // 2
+    figure, axes = pyplot.subplots(rows, columns, figsize=(5.5 * columns, 4.2 * rows), squeeze=False)
+    left = iter(axes.ravel())
     for title, results in studies.items():
         _draw_rates(next(left), title, results)
     if sizes:
         for what, label in (("mse", "MSE, data range 1"), ("milliseconds", "ms a 128 x 128 crop")):
             _draw_sizes(next(left), sizes, what, label)
+    for unused in left:
+        unused.axis("off")
     figure.savefig(path, dpi=90, bbox_inches="tight")
     pyplot.close(figure)
 
@@ -89,10 +92,10 @@ def _draw_rates(axes: Any, title: str, results: Sequence[Found]) -> None:
     """Mean PSNR by rate of each contender, and the curves of each photograph behind them."""
     for colour, contender in enumerate(dict.fromkeys(found.contender for found in results)):
         mine = [found for found in results if found.contender == contender]
-        for found in mine:
-            for points in found.points.values():
-                rates, values = [p.bits_per_pixel for p in points], [p.psnr for p in points]
-                axes.plot(rates, values, color=f"C{colour}", linewidth=0.5, alpha=0.3)
+        # At two rates the same setting often has the same curve.
+        for points in {tuple(points) for found in mine for points in found.points.values()}:
+            rates, values = [p.bits_per_pixel for p in points], [p.psnr for p in points]
+            axes.plot(rates, values, color=f"C{colour}", linewidth=0.5, alpha=0.3)
         axes.plot([f.rate for f in mine], [f.mean for f in mine], "o-", color=f"C{colour}", label=contender)
     axes.set(title=title, xlabel="entropy, bit/pixel", ylabel="PSNR, dB (mean: thick)", xlim=(0, 1.3), ylim=(20, 46))
     axes.legend()

@@ -100,24 +100,22 @@ _TITLES = {"rate": "luma of held-out photographs", "colour": "RGB of held-out ph
 def _rate(args: argparse.Namespace, say: Callable[..., None]) -> list[Any]:
     from sparsefast.bench.laser import study
 
-    return _study(args, say, "rate", "luma", study.CANDIDATES)
+    return _study(args, say, "rate", "luma", candidates=study.CANDIDATES)
 
 
 def _colour(args: argparse.Namespace, say: Callable[..., None]) -> list[Any]:
     from sparsefast.bench.laser import study
 
-    return _study(args, say, "colour", "rgb", study.COLOURS)
+    return _study(args, say, "colour", "rgb", candidates=study.COLOURS, rows=study.COLOUR_ROWS)
 
 
-def _study(
-    args: argparse.Namespace, say: Callable[..., None], variant: str, space: str, candidates: Sequence[Any]
-) -> list[Any]:
+def _study(args: argparse.Namespace, say: Callable[..., None], variant: str, space: str, **whole: Any) -> list[Any]:
     from sparsefast.bench.laser import report, study
 
     say("", f"{variant}: {_TITLES[variant]}, PSNR at bits per pixel by the entropy of all symbols")
     small = {"candidates": study.QUICK, "steps": study.QUICK_STEPS, "rows": study.QUICK_ROWS}
     results = []
-    for found in study.study(names=args.cases, space=space, **(small if args.quick else {"candidates": candidates})):
+    for found in study.study(names=args.cases, space=space, **(small if args.quick else whole)):
         results.append(found)
         say(report.found_line(found))
     say(*report.gain_lines(results))

@@ -28,8 +28,6 @@ from sparsefast.bench.laser.contexts import N_AROUND, around, classes
 from sparsefast.bench.laser.entropy import Stream, Streams, Tables
 
 MOST = 24
-# Of the levels; larger coefficients are held to it.
-LEVELS = 63
 # Numbers of atoms from which there is another context.
 _GROUPS = np.array([2, 3, 4, 6, 8, 12])
 _N_GROUPS = len(_GROUPS) + 1
@@ -50,7 +48,7 @@ class AtomsCode:
     atoms: np.ndarray
     """(N, S)"""
     levels: np.ndarray
-    """(N, S): -LEVELS to LEVELS, and not 0 where it is in use."""
+    """(N, S), and not 0 where it is in use."""
 
 
 class SparseCoder:
@@ -82,7 +80,7 @@ class SparseCoder:
 
     def encode(self, rows: np.ndarray, lam: float, step: float, tables: Tables | None) -> AtomsCode:
         """The codes of patches (N, F) at `lam` squared errors a bit and coefficients in units of `step`."""
-        bits, n, most = _Bits(self, tables), len(rows), self.most
+        bits, n, most = _Bits(self, tables, step), len(rows), self.most
         best = AtomsCode(np.zeros(n, np.int64), np.zeros((n, most), np.int64), np.zeros((n, most), np.int64))
         lowest = np.full(n, np.inf)
         for part in self._parts():
@@ -105,17 +103,20 @@ class SparseCoder:
         folds = np.random.default_rng(0).permutation(len(every)) % max(self.effort - 1, 1)
         return [every, *(every[folds != left_out] for left_out in range(self.effort - 1))]
 
-    def streams(self, code: AtomsCode, shape: tuple[int, int]) -> Streams:
+    def streams(self, code: AtomsCode, shape: tuple[int, int], step: float) -> Streams:
         """The symbols of patches (H, W), `shape`, in order of rows."""
         used = np.arange(self.most) < code.counts[:, None]
         group, atoms, levels = np.repeat(_group(code.counts), code.counts), code.atoms[used], code.levels[used]
+        kind, reach = group * _CLASSES + self.classes[atoms], self.reach(step)
         return {
             "count": Stream(code.counts, self.most + 1, around(code.counts.reshape(shape)), N_AROUND),
             "atom": Stream(atoms, len(self.dictionary), group, _N_GROUPS),
-            "level": Stream(
-                levels + LEVELS, 2 * LEVELS + 1, group * _CLASSES + self.classes[atoms], _N_GROUPS * _CLASSES
-            ),
+            "level": Stream(levels + reach, 2 * reach + 1, kind, _N_GROUPS * _CLASSES),
         }
+
+    def reach(self, step: float) -> int:
+        """The largest level: of a patch that is half black and half white; larger coefficients are held to it."""
+        return int(np.ceil(127.5 * np.sqrt(self.dictionary.shape[1]) / step))
 
     def spared(self, code: AtomsCode) -> float:
         """Bits by which sets of atoms are shorter than sequences: the sum of log2 n!."""
@@ -190,7 +191,7 @@ class SparseCoder:
             known = np.einsum("ns,ns->n", factor[:, i, i + 1 : size], values[:, i + 1 :])
             pivot = factor[:, i, i]
             wanted = (products[:, i] - known) / pivot
-            nearest = np.minimum(np.rint(np.abs(wanted) / step), LEVELS).astype(np.int64)
+            nearest = np.minimum(np.rint(np.abs(wanted) / step), bits.reach).astype(np.int64)
             sizes = np.stack([nearest, np.maximum(nearest - 1, 0), np.zeros_like(nearest)])
             tried = np.where(wanted < 0, -sizes, sizes)
             errors = (pivot * (wanted - step * tried)) ** 2
@@ -204,17 +205,21 @@ class SparseCoder:
 class _Bits:
     """What a patch costs, for the encoder."""
 
-    def __init__(self, coder: SparseCoder, tables: Tables | None) -> None:
+    def __init__(self, coder: SparseCoder, tables: Tables | None, step: float) -> None:
+        self.reach = coder.reach(step)
         n_atoms = len(coder.dictionary)
         self.classes = coder.classes
         if tables is None:
             # A guess to begin with: atoms alike, three bits for a level.
             self.of_count = np.zeros(coder.most + 1)
             self.of_atom = np.full((_N_GROUPS, n_atoms), np.log2(n_atoms))
-            self.of_level = np.full((_N_GROUPS * _CLASSES, 2 * LEVELS + 1), 3.0)
+            self.of_level = np.full((_N_GROUPS * _CLASSES, 2 * self.reach + 1), 3.0)
         else:
             self.of_count = tables["count"].overall
-            self.of_atom, self.of_level = tables["atom"].lengths, tables["level"].lengths
+            self.of_atom, known = tables["atom"].lengths, tables["level"].lengths
+            # Those of a step beside this one may have fewer levels, or more.
+            half = known.shape[1] // 2
+            self.of_level = known[:, half + np.clip(np.arange(-self.reach, self.reach + 1), -half, half)]
         self.lowest = self.of_atom.min(1)
 
     def least(self, size: int) -> float:
@@ -224,7 +229,7 @@ class _Bits:
     def of_one(self, atoms: np.ndarray, levels: np.ndarray, size: int) -> np.ndarray:
         """Bits (.., N) of one of `size` atoms, and none where its level is zero."""
         group = _group(np.array(size))
-        found = self.of_level[group * _CLASSES + self.classes[atoms], levels + LEVELS]
+        found = self.of_level[group * _CLASSES + self.classes[atoms], levels + self.reach]
         return np.where(levels == 0, 0, found + self.of_atom[group, atoms] - np.log2(size))
 
     def of(self, atoms: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -232,7 +237,7 @@ class _Bits:
         used = levels != 0
         counts = used.sum(1)
         group = _group(counts)[:, None]
-        each = self.of_atom[group, atoms] + self.of_level[group * _CLASSES + self.classes[atoms], levels + LEVELS]
+        each = self.of_atom[group, atoms] + self.of_level[group * _CLASSES + self.classes[atoms], levels + self.reach]
         return self.of_count[counts] + np.where(used, each, 0).sum(1) - _log2_factorial(counts)
 
 

@@ -30,6 +30,8 @@ QUICK_STEPS = (13, 41, 136)
 LEARN_SIDE = 384
 # Patches that dictionaries and codebooks are learnt from.
 LEARN_ROWS = 120_000
+# A patch of colours has three times the numbers.
+COLOUR_ROWS = 30_000
 QUICK_ROWS = 20_000
 
 
@@ -102,15 +104,15 @@ _WIDE = 4
 CANDIDATES = (
     *(_vector(p, k) for p, k in ((2, 256), (3, 2048), (4, 2048), (6, 2048))),
     *(_residual(p, k, m) for p, k, m in ((3, 256, 5), (4, 1024, 4), (6, 256, 8), (8, 256, 12))),
-    *(_sparse(p, k, s) for p, k, s in ((8, 2048, 4), (12, 2048, 6))),
-    *(_residual(p, k, m, _WIDE) for p, k, m in ((4, 1024, 4), (6, 256, 8), (8, 256, 12))),
-    *(_sparse(p, k, s, _WIDE) for p, k, s in ((8, 2048, 4), (12, 2048, 6))),
+    *(_sparse(p, k, s) for p, k, s in ((6, 2048, 4), (8, 2048, 4), (12, 2048, 6))),
+    *(_residual(p, k, m, _WIDE) for p, k, m in ((3, 256, 5), (4, 1024, 4), (6, 256, 8), (8, 256, 12))),
+    *(_sparse(p, k, s, _WIDE) for p, k, s in ((6, 2048, 4), (8, 2048, 4), (12, 2048, 6))),
 )
-# Those of luma that are best at some rate.
+# Fewer and smaller, for the time they take.
 COLOURS = (
-    *(_vector(p, k) for p, k in ((2, 256), (4, 2048))),
+    *(_vector(p, k) for p, k in ((2, 256), (4, 1024))),
     *(_residual(p, k, m) for p, k, m in ((4, 1024, 4), (8, 256, 12))),
-    *(_sparse(p, k, s) for p, k, s in ((8, 2048, 4),)),
+    *(_sparse(p, k, s) for p, k, s in ((6, 1024, 4), (8, 1024, 4))),
 )
 # A minute, for a look.
 QUICK = (_vector(4, 256), _residual(4, 256, 4), _sparse(8, 256, 4))

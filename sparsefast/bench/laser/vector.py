@@ -61,7 +61,7 @@ class VectorCoder:
         bits = np.full(n_codes, np.log2(n_codes)) if tables is None else tables["index"].overall
         return choose(rows, self.codebook, bits, lam)
 
-    def streams(self, code: np.ndarray, shape: tuple[int, int]) -> Streams:
+    def streams(self, code: np.ndarray, shape: tuple[int, int], step: float) -> Streams:
         """The symbols of patches (H, W), `shape`, in order of rows."""
         return {"index": Stream(code, len(self.codebook), around(self.much[code].reshape(shape)), N_AROUND)}
 
@@ -144,7 +144,7 @@ class ResidualCoder:
                 indices[start + better] = codes[better, first[better]]
         return StagesCode(counts, indices)
 
-    def streams(self, code: StagesCode, shape: tuple[int, int]) -> Streams:
+    def streams(self, code: StagesCode, shape: tuple[int, int], step: float) -> Streams:
         """The symbols of patches (H, W), `shape`, in order of rows."""
         n_stages = len(self.codebooks)
         found = {"count": Stream(code.counts, n_stages + 1, around(code.counts.reshape(shape)), N_AROUND)}
