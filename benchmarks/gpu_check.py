@@ -78,7 +78,8 @@ def run(step: Step, limit: float) -> dict[str, Any]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGINT)
 
-    timers = [threading.Timer(max(limit - min(GRACE, limit / 4), 0.0), interrupt), threading.Timer(max(limit, 0.0), stop)]
+    limit = max(limit, 0.0)
+    timers = [threading.Timer(limit - min(GRACE, limit / 4), interrupt), threading.Timer(limit, stop)]
     for timer in timers:
         timer.start()
     try:
