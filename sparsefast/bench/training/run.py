@@ -10,7 +10,7 @@ from typing import TextIO
 
 from sparsefast.bench.training.measure import Row, measure
 
-MODELS = ("vqvae", "dlvae", "denoiser")
+MODELS = ("vqvae", "dlvae", "laser", "hybridvae", "denoiser")
 # Those that need no files.
 DATA = ("photos", "synthetic")
 OPTIONS = ("op", "variants", "cases", "threads", "seconds")
