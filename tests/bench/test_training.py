@@ -45,7 +45,7 @@ def test_the_table_and_the_json_say_the_same(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        ("--variants=laser", "there is no 'laser'"),
+        ("--variants=resnet", "there is no 'resnet'"),
         ("--cases=cifar10", "there is no 'cifar10'"),
         ("--device=cuda", "bench train runs on the cpu"),
         ("--threads=1,2", "takes one number"),
