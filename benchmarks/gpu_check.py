@@ -117,6 +117,8 @@ class Record:
         self.found["stages"][stage] = entry
         self.path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.found, indent=1).replace(str(ROOT), ".")
+        if sys.prefix != sys.base_prefix:
+            text = text.replace(sys.prefix, "<venv>")
         self.path.write_text(text + "\n", encoding="utf-8")
 
 
