@@ -3,8 +3,8 @@
 // With G the Gram matrix of all atoms and L L^T that of the support, row k of L continued over all atoms is
 //     u_k = (G[S_k] - sum_{j<k} w_j u_j) / d,   w_j = u_j[S_k],   d^2 = G[S_k, S_k] - sum_j w_j^2,
 // the correlations of all atoms with the k-th direction of an orthonormal basis of the support. So the new row of L is
-// read off the older u_j, y_k = c[S_k] / d, and c -= y_k u_k; at the end L^T gamma = y. (Zhu, Wang, Chen, "Efficient
-// Orthogonal Matching Pursuit for sparse signals", arXiv 2407.06434, has the same recurrence.)
+// read off the older u_j, y_k = c[S_k] / d, and c -= y_k u_k; at the end L^T gamma = y. (arXiv 2407.06434 keeps the
+// same products with an inverse factor.)
 //
 // A block is a team of W warps. A thread has Q times four atoms, and their correlations with all signals of a tile in
 // registers; the signals are then coded one after the other. Directions u lie in shared memory, where a thread reads
