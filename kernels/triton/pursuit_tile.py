@@ -18,8 +18,8 @@ whole signals where it can: then nothing is exchanged but between its lanes. All
 step; one that has ended adds nothing more. The rules for stopping are those of sparsefast.kernels.reference.omp and
 ols, with eps of the signals' dtype.
 
-Source: Rubinstein, Zibulevsky and Elad, Efficient Implementation of the K-SVD Algorithm using Batch OMP, 2008; Zhu,
-Wang and Chen, Efficient Orthogonal Matching Pursuit for sparse signals, arXiv 2407.06434.
+Source: Rubinstein, Zibulevsky and Elad, Efficient Implementation of the K-SVD Algorithm using Batch OMP, 2008.
+Lubonja, Præsius and Tran, arXiv 2407.06434, keep the same products with an inverse factor.
 """
 # Triton gives these functions their types.
 # mypy: allow-untyped-defs, allow-untyped-calls
